@@ -1,0 +1,36 @@
+//! How instances of a service make themselves known: each publishes an [`Announcement`] once a second, when what it holds
+//! changes, when asked by a roll call, and, empty, when it leaves.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::{InstanceId, ModelName, Version};
+
+/// How often an instance announces itself unasked.
+pub const EVERY: Duration = Duration::from_secs(1);
+/// After this long without a word an instance is taken to be gone.
+pub const GONE_AFTER: Duration = Duration::from_millis(3500);
+
+/// An instance is here, and what it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Announcement {
+    /// Who.
+    pub instance: InstanceId,
+    /// Whether it takes new requests; false: it is leaving.
+    pub serving: bool,
+    /// For inference: the versions that it answers for.
+    #[serde(default)]
+    pub holds: Vec<Held>,
+}
+
+/// A model version that a worker has loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Held {
+    /// Of the model.
+    pub model: ModelName,
+    /// Of the version.
+    pub version: Version,
+    /// SHA-256 of the artifact, lower-case hex.
+    pub digest: String,
+}

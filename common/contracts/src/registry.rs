@@ -1,0 +1,112 @@
+//! The manifest of a model version: what the edge validates by and a worker loads by. In bucket `models`, at
+//! [`manifest_key`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::{ModelName, Version};
+use crate::subject::Key;
+
+/// The manifest's own format.
+pub const MANIFEST_FORMAT: u32 = 1;
+
+/// Where a manifest is kept.
+pub fn manifest_key(model: &ModelName, version: &Version) -> Key {
+    Key::of(&["manifest", model.as_str(), version.as_str()])
+}
+
+/// Where the name of the default model is kept, as a [`DefaultModel`].
+pub fn default_key() -> Key {
+    Key::of(&["default"])
+}
+
+/// Which model answers `POST /predict`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DefaultModel {
+    /// Its name.
+    pub model: ModelName,
+}
+
+/// One version of a model. The version that a model answers by, when none is named, is the one added last.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`MANIFEST_FORMAT`].
+    pub format: u32,
+    /// Of the model.
+    pub model: ModelName,
+    /// Of the version.
+    pub version: Version,
+    /// SHA-256 of the artifact, lower-case hex.
+    pub digest: String,
+    /// Bytes of the artifact.
+    pub size: u64,
+    /// Its name in the object store.
+    pub object: String,
+    /// What wrote it, such as `scikit-learn 1.9.1 RandomForestClassifier`.
+    pub source: String,
+    /// What it does.
+    pub task: Task,
+    /// In the order of a positional row.
+    pub features: Vec<Feature>,
+    /// For each output its classes, in the file's order; empty for a regressor.
+    pub classes: Vec<Vec<Class>>,
+    /// How many values a regressor gives, or how many labels a classifier gives: at least 1.
+    pub outputs: u32,
+    /// Trees.
+    pub trees: u32,
+    /// Nodes of all trees.
+    pub nodes: u64,
+    /// RFC 3339.
+    pub created_at: String,
+    /// As [`crate::auth::Principal`] prints.
+    pub created_by: String,
+}
+
+impl Manifest {
+    /// Values a row in a reply (see [`crate::wire`]): the probabilities of each output after one another, or the values
+    /// of a regressor.
+    pub fn width(&self) -> usize {
+        match self.task {
+            Task::Classification => self.classes.iter().map(Vec::len).sum(),
+            Task::Regression => self.outputs as usize,
+        }
+    }
+}
+
+/// What a model does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// Probabilities and labels.
+    Classification,
+    /// Values.
+    Regression,
+}
+
+/// One column of the input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Feature {
+    /// Any text of 1 to 128 characters.
+    pub name: String,
+    /// What it takes.
+    #[serde(rename = "type")]
+    pub kind: FeatureType,
+    /// Whether `null` or NaN is a value.
+    pub missing: bool,
+}
+
+/// What a feature takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FeatureType {
+    /// A finite number within the range of a 32-bit float.
+    Number,
+}
+
+/// A class: the value that the file has for it, and what a person calls it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Class {
+    /// A number, a text or a boolean: `prediction` in an answer.
+    pub value: serde_json::Value,
+    /// `label` in an answer; differs from that of every other class of its output.
+    pub label: String,
+}

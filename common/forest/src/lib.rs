@@ -1,0 +1,56 @@
+//! Tree ensembles without the library that trained them: a file becomes one [`Model`], a model becomes [`Compiled`],
+//! and that predicts what the file's own library predicts, to the bit.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use arborgate_forest::{Compiled, Limits, Model, Output};
+//! use ndarray::{Array2, array};
+//!
+//! let model = Model::read(&std::fs::read("model.pkl")?, &Limits::default())?;
+//! let compiled = Compiled::new(&model)?;
+//! let rows = array![[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]];
+//! let mut values = Array2::zeros((rows.nrows(), compiled.values_width()));
+//! let mut labels = Array2::zeros((rows.nrows(), compiled.labels_width()));
+//! compiled.predict(rows.view(), &mut Output { values: values.view_mut(), labels: labels.view_mut() })?;
+//! # Ok(()) }
+//! ```
+//!
+//! # What it reads
+//!
+//! | library | file | estimators |
+//! |---|---|---|
+//! | scikit-learn 1.1 to 1.9 | `joblib.dump` and `pickle.dump`, protocols 0 to 5; plain, zlib, gzip, bz2, xz, lzma, lz4 | `RandomForest`, `ExtraTrees`, `DecisionTree`, `ExtraTree`, each as classifier and regressor, one output or several |
+//!
+//! A file is known by its content, never by its name. What is not in the table is refused with an [`Error`] that says
+//! what it looks like, where, and what would work instead.
+//!
+//! # What it promises
+//!
+//! - Probabilities, labels and values equal scikit-learn's bit for bit (with `n_jobs=None`: threads of a forest may add in
+//!   any order there, here never). They do not depend on how many rows are predicted together.
+//! - Input is refused where scikit-learn refuses it: what is infinite as `f32`, and NaN where that version and estimator
+//!   take none ([`Model::missing_allowed`]).
+//! - Reading runs nothing that the file says, builds only the classes it knows, and allocates in proportion to the
+//!   bytes it has seen, below [`Limits`].
+//!
+//! # Map
+//!
+//! `detect` and `compression` find out what the bytes are; `pickle` turns a pickle into inert values; `sklearn` turns those
+//! into a [`Model`]; `compiled` lays a model out for walking and `predict` walks. A further format is a further reader that
+//! ends in a [`Model`]; nothing behind that knows formats.
+
+mod compiled;
+mod compression;
+mod detect;
+mod error;
+mod limits;
+mod model;
+mod pickle;
+mod predict;
+mod sklearn;
+
+pub use compiled::{CompileError, Compiled};
+pub use error::Error;
+pub use limits::Limits;
+pub use model::{Aggregation, Feature, Label, Model, Node, Source, Task, Tree};
+pub use predict::{Output, PredictError};

@@ -1,0 +1,119 @@
+//! The globals that a pickle may name, by heart. Anything else is refused where it is named.
+
+use crate::error::{Error, quote};
+
+/// A class or function that a pickle named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// `copyreg._reconstructor`: how protocols 0 and 1 make an instance.
+    Reconstructor,
+    /// `builtins.object`, its second argument.
+    Object,
+    /// `_codecs.encode`: how protocols 0 to 2 write bytes.
+    Encode,
+    /// `numpy.ndarray` and `numpy.memmap`.
+    Ndarray,
+    /// `numpy.dtype`.
+    Dtype,
+    /// `numpy.core.multiarray._reconstruct`: makes an array, filled by `BUILD`.
+    ArrayReconstruct,
+    /// `numpy.core.numeric._frombuffer`: makes an array from bytes (protocol 5).
+    FromBuffer,
+    /// `numpy.core.multiarray.scalar`.
+    Scalar,
+    /// `joblib.numpy_pickle.NumpyArrayWrapper`.
+    ArrayWrapper,
+    /// `sklearn.tree._tree.Tree`.
+    Tree,
+    /// An estimator of scikit-learn.
+    Estimator(Estimator),
+    /// What is kept as it stands and never looked into: random generators, sets, metadata routing.
+    Inert,
+}
+
+/// The estimators that are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Estimator {
+    DecisionTreeClassifier,
+    DecisionTreeRegressor,
+    ExtraTreeClassifier,
+    ExtraTreeRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+}
+
+impl Known {
+    /// # Errors
+    /// [`Error::Global`] for what is not in the list; `offset` is where the name stands.
+    pub(super) fn find(module: &str, name: &str, offset: usize) -> Result<Self, Error> {
+        known(module, name).ok_or_else(|| Error::Global {
+            name: quote(&format!("{module}.{name}")),
+            offset,
+            advice: advice(module),
+        })
+    }
+}
+
+fn known(module: &str, name: &str) -> Option<Known> {
+    match (module, name) {
+        // protocols below 3 write Python 2's module names
+        ("copyreg" | "copy_reg", "_reconstructor") => Some(Known::Reconstructor),
+        ("builtins" | "__builtin__", "object") => Some(Known::Object),
+        ("builtins" | "__builtin__", "set" | "frozenset") => Some(Known::Inert),
+        ("_codecs", "encode") => Some(Known::Encode),
+        ("numpy", "ndarray" | "memmap") => Some(Known::Ndarray),
+        ("numpy", "dtype") => Some(Known::Dtype),
+        ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") => Some(Known::ArrayReconstruct),
+        ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar") => Some(Known::Scalar),
+        ("numpy.core.numeric" | "numpy._core.numeric", "_frombuffer") => Some(Known::FromBuffer),
+        ("numpy.random._pickle", "__randomstate_ctor" | "__generator_ctor" | "__bit_generator_ctor")
+        | ("numpy.random._mt19937", "MT19937")
+        | ("numpy.random._pcg64", "PCG64" | "PCG64DXSM")
+        | ("numpy.random._philox", "Philox")
+        | ("numpy.random._sfc64", "SFC64")
+        | ("sklearn.utils._metadata_requests", "MetadataRequest" | "MethodMetadataRequest") => Some(Known::Inert),
+        ("joblib.numpy_pickle", "NumpyArrayWrapper") => Some(Known::ArrayWrapper),
+        ("sklearn.tree._tree", "Tree") => Some(Known::Tree),
+        ("sklearn.tree._classes", _) => tree(name).map(Known::Estimator),
+        ("sklearn.ensemble._forest", _) => forest(name).map(Known::Estimator),
+        _ => None,
+    }
+}
+
+fn tree(name: &str) -> Option<Estimator> {
+    match name {
+        "DecisionTreeClassifier" => Some(Estimator::DecisionTreeClassifier),
+        "DecisionTreeRegressor" => Some(Estimator::DecisionTreeRegressor),
+        "ExtraTreeClassifier" => Some(Estimator::ExtraTreeClassifier),
+        "ExtraTreeRegressor" => Some(Estimator::ExtraTreeRegressor),
+        _ => None,
+    }
+}
+
+fn forest(name: &str) -> Option<Estimator> {
+    match name {
+        "RandomForestClassifier" => Some(Estimator::RandomForestClassifier),
+        "RandomForestRegressor" => Some(Estimator::RandomForestRegressor),
+        "ExtraTreesClassifier" => Some(Estimator::ExtraTreesClassifier),
+        "ExtraTreesRegressor" => Some(Estimator::ExtraTreesRegressor),
+        _ => None,
+    }
+}
+
+fn advice(module: &str) -> &'static str {
+    let within =
+        |package: &str| module.strip_prefix(package).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    if within("sklearn.pipeline") || within("sklearn.compose") || within("sklearn.model_selection") {
+        "save the forest itself, not what wraps it"
+    } else if within("sklearn") {
+        "of scikit-learn this version reads RandomForest, ExtraTrees, DecisionTree and ExtraTree, classifiers and regressors"
+    } else if within("xgboost") || within("lightgbm") || within("catboost") {
+        "this version reads scikit-learn's forests and trees only"
+    } else if within("numpy") || within("pandas") {
+        "save a model that was fitted on plain numpy arrays or data frames"
+    } else {
+        ""
+    }
+}

@@ -1,0 +1,125 @@
+//! Attributes of the objects in a pickle, by name, with where they stand for the errors. Keeps account of what was used,
+//! so that a small file can not become a large model by naming one array often.
+
+use std::collections::HashSet;
+
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::pickle::Pickle;
+use crate::pickle::known::Known;
+use crate::pickle::numpy::Array;
+use crate::pickle::value::{Arena, Value};
+
+/// Attributes of one object, at most; so a lookup takes no time that matters.
+const MAX_ATTRIBUTES: usize = 256;
+
+/// The pickle under reading.
+pub(super) struct Reader<'p> {
+    pub(super) arena: &'p Arena<'p>,
+    pub(super) root: Value,
+    pub(super) limits: &'p Limits,
+    used: HashSet<crate::pickle::value::Id>,
+    /// Bytes of arrays that may still be taken: each byte of the file at most once.
+    left: usize,
+    pub(super) nodes: usize,
+}
+
+impl<'p> Reader<'p> {
+    pub(super) fn new(pickle: &'p Pickle<'p>, limits: &'p Limits) -> Self {
+        let Pickle { arena, root, size } = pickle;
+        Self { arena, root: *root, limits, used: HashSet::new(), left: *size, nodes: 0 }
+    }
+
+    /// Marks an object as part of the model; it may be so once.
+    pub(super) fn claim(&mut self, value: Value, path: &str) -> Result<(), Error> {
+        match value {
+            Value::Ref(id) if !self.used.insert(id) => {
+                Err(Error::content(path, self.arena.offset(value), "stands in the model a second time"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes bytes of the file into the model.
+    pub(super) fn spend(&mut self, bytes: usize, path: &str) -> Result<(), Error> {
+        let left = self.left.checked_sub(bytes);
+        self.left = left.ok_or_else(|| Error::content(path, None, "shares its bytes with another array"))?;
+        Ok(())
+    }
+
+    /// The attributes of an instance, which are its state.
+    pub(super) fn attributes(&self, object: Value, path: &str) -> Result<Attributes<'p>, Error> {
+        let state = self.arena.instance(object).and_then(|instance| instance.state);
+        let entries = state.and_then(|state| self.arena.dict(state));
+        let offset = self.arena.offset(object);
+        let entries = entries.ok_or_else(|| Error::content(path, offset, "has no attributes"))?;
+        if entries.len() > MAX_ATTRIBUTES {
+            return Err(Error::content(path, offset, format!("has more than {MAX_ATTRIBUTES} attributes")));
+        }
+        Ok(Attributes { arena: self.arena, entries, path: path.to_owned(), offset })
+    }
+
+    pub(super) fn class(&self, object: Value) -> Option<Known> {
+        self.arena.instance(object).map(|instance| instance.class)
+    }
+}
+
+/// Of one object.
+pub(super) struct Attributes<'p> {
+    arena: &'p Arena<'p>,
+    entries: &'p [(Value, Value)],
+    path: String,
+    offset: Option<usize>,
+}
+
+impl<'p> Attributes<'p> {
+    /// `None` if it is absent.
+    pub(super) fn find(&self, name: &str) -> Result<Option<Value>, Error> {
+        let mut found = self.entries.iter().filter(|(key, _)| self.arena.text(*key) == Some(name));
+        match (found.next(), found.next()) {
+            (found, None) => Ok(found.map(|(_, value)| *value)),
+            _ => Err(self.fault(name, "stands there twice")),
+        }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Result<Value, Error> {
+        self.find(name)?.ok_or_else(|| self.fault(name, "is missing; was the model fitted?"))
+    }
+
+    /// A number that is no less than 0.
+    pub(super) fn count(&self, name: &str) -> Result<usize, Error> {
+        let value = self.get(name)?;
+        let count = self.arena.int(value).and_then(|int| usize::try_from(int).ok());
+        count.ok_or_else(|| self.unlike(name, value, "an int of at least 0"))
+    }
+
+    pub(super) fn text(&self, name: &str) -> Result<&'p str, Error> {
+        let value = self.get(name)?;
+        self.arena.text(value).ok_or_else(|| self.unlike(name, value, "a str"))
+    }
+
+    pub(super) fn array(&self, name: &str) -> Result<(Value, &'p Array<'p>), Error> {
+        let value = self.get(name)?;
+        let array = self.arena.array(value).ok_or_else(|| self.unlike(name, value, "a numpy array"))?;
+        Ok((value, array))
+    }
+
+    pub(super) fn list(&self, name: &str) -> Result<&'p [Value], Error> {
+        let value = self.get(name)?;
+        self.arena.list(value).ok_or_else(|| self.unlike(name, value, "a list"))
+    }
+
+    pub(super) fn path_of(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+
+    pub(super) fn fault(&self, name: &str, message: impl Into<String>) -> Error {
+        let offset = self.entries.iter().find(|(key, _)| self.arena.text(*key) == Some(name));
+        let offset = offset.and_then(|(_, value)| self.arena.offset(*value)).or(self.offset);
+        Error::content(self.path_of(name), offset, message)
+    }
+
+    fn unlike(&self, name: &str, value: Value, expected: &str) -> Error {
+        self.fault(name, format!("is {} where {expected} was expected", self.arena.kind(value)))
+    }
+}

@@ -1,0 +1,313 @@
+//! One `sklearn.tree._tree.Tree`: its node records and its leaves' values.
+
+use super::attributes::{Attributes, Reader};
+use super::version::Version;
+use crate::error::Error;
+use crate::model::{Node, Tree};
+use crate::pickle::known::Known;
+use crate::pickle::numpy::{Array, Field, Kind};
+use crate::pickle::value::Value;
+
+/// A leaf's `left_child` and `right_child`.
+const LEAF: i64 = -1;
+
+/// What the estimator says that each of its trees must agree with.
+#[derive(Debug)]
+pub(super) struct Shape {
+    pub(super) n_features: usize,
+    /// For each output; for a regressor each is 1.
+    pub(super) n_classes: Vec<usize>,
+    pub(super) classifier: bool,
+    /// Whether the leaves themselves name the classes: a tree that stands alone.
+    pub(super) alone: bool,
+    pub(super) version: Version,
+}
+
+impl Shape {
+    fn stride(&self) -> usize {
+        self.n_classes.iter().copied().max().unwrap_or(0)
+    }
+}
+
+pub(super) fn tree(reader: &mut Reader<'_>, value: Value, path: &str, shape: &Shape) -> Result<Tree, Error> {
+    if reader.class(value) != Some(Known::Tree) {
+        let message = format!("is {} where a sklearn.tree._tree.Tree was expected", reader.arena.kind(value));
+        return Err(Error::content(path, reader.arena.offset(value), message));
+    }
+    reader.claim(value, path)?;
+    check_arguments(reader, value, path, shape)?;
+    let attributes = reader.attributes(value, path)?;
+    let count = attributes.count("node_count")?;
+    if count == 0 {
+        return Err(attributes.fault("node_count", "is 0; a tree has a root"));
+    }
+    reader.nodes = reader.nodes.saturating_add(count);
+    if reader.nodes > reader.limits.max_nodes {
+        return Err(Error::limit("nodes of all trees", reader.limits.max_nodes));
+    }
+    let (nodes, leaves) = nodes(reader, &attributes, count, shape)?;
+    let (values, labels) = values(reader, &attributes, count, &leaves, shape)?;
+    Tree::new(nodes, values, labels, reader.limits).map_err(|error| error.within(path))
+}
+
+/// `Tree(n_features, n_classes, n_outputs)`.
+fn check_arguments(reader: &Reader<'_>, value: Value, path: &str, shape: &Shape) -> Result<(), Error> {
+    let arena = reader.arena;
+    let args = arena.instance(value).and_then(|instance| arena.tuple(instance.args));
+    let wrong = |message: String| Error::content(path, arena.offset(value), message);
+    let Some(&[n_features, n_classes, n_outputs]) = args else {
+        return Err(wrong("is not made of features, classes and outputs".to_owned()));
+    };
+    let count = |value| arena.int(value).and_then(|int| usize::try_from(int).ok());
+    let classes = arena.array(n_classes).filter(|array| array.shape == [shape.n_classes.len()]);
+    let classes: Option<Vec<usize>> =
+        classes.and_then(Array::ints).and_then(|ints| ints.map(|int| usize::try_from(int).ok()).collect());
+    if count(n_features) != Some(shape.n_features) {
+        return Err(wrong(format!("has another number of features than its estimator's {}", shape.n_features)));
+    }
+    if count(n_outputs) != Some(shape.n_classes.len()) || classes.as_ref() != Some(&shape.n_classes) {
+        return Err(wrong(format!("has other outputs or classes than its estimator's {:?}", shape.n_classes)));
+    }
+    Ok(())
+}
+
+/// The fields of a node record that matter here.
+struct Record<'r> {
+    left: &'r Field,
+    right: &'r Field,
+    feature: &'r Field,
+    threshold: &'r Field,
+    missing: Option<&'r Field>,
+}
+
+impl<'r> Record<'r> {
+    /// Strict: exactly the fields of this version, each of its kind.
+    fn new(fields: &'r [Field], version: Version) -> Option<Self> {
+        let find = |name: &str, kind: Kind, sizes: &[usize]| {
+            let field = fields.iter().find(|field| *field.name == *name)?;
+            (field.dtype.kind == kind && sizes.contains(&field.dtype.size)).then_some(field)
+        };
+        find("impurity", Kind::Float, &[8])?;
+        find("n_node_samples", Kind::Int, &[4, 8])?;
+        find("weighted_n_node_samples", Kind::Float, &[8])?;
+        let missing = find("missing_go_to_left", Kind::Uint, &[1]);
+        if missing.is_some() != version.has_missing() || fields.len() != 7 + usize::from(missing.is_some()) {
+            return None;
+        }
+        Some(Self {
+            left: find("left_child", Kind::Int, &[4, 8])?,
+            right: find("right_child", Kind::Int, &[4, 8])?,
+            feature: find("feature", Kind::Int, &[4, 8])?,
+            threshold: find("threshold", Kind::Float, &[8])?,
+            missing,
+        })
+    }
+}
+
+fn part<'e>(field: &Field, element: &'e [u8]) -> &'e [u8] {
+    element.get(field.offset..field.offset + field.dtype.size).unwrap_or_default()
+}
+
+/// The nodes, and the positions of the leaves among them.
+fn nodes(
+    reader: &mut Reader<'_>,
+    attributes: &Attributes<'_>,
+    count: usize,
+    shape: &Shape,
+) -> Result<(Vec<Node>, Vec<usize>), Error> {
+    let (value, array) = attributes.array("nodes")?;
+    reader.claim(value, &attributes.path_of("nodes"))?;
+    let record = array.dtype.fields().and_then(|fields| Record::new(fields, shape.version));
+    let Some(record) = record else {
+        let message = format!("is of {}, which scikit-learn 1.{} has not", array.dtype.name(), shape.version.minor);
+        return Err(attributes.fault("nodes", message));
+    };
+    let elements = array.elements().filter(|elements| array.shape == [count] && elements.len() == count);
+    let elements = elements.ok_or_else(|| {
+        attributes.fault("nodes", format!("has shape {:?} where [{count}] was expected", array.shape))
+    })?;
+    reader.spend(count.saturating_mul(array.dtype.size), &attributes.path_of("nodes"))?;
+    let mut nodes = Vec::with_capacity(count);
+    let mut leaves = Vec::new();
+    for (at, element) in elements.enumerate() {
+        let node = node(&record, element, leaves.len());
+        let node = node.map_err(|message| attributes.fault("nodes", format!("node {at} {message}")))?;
+        if matches!(node, Node::Leaf(_)) {
+            leaves.push(at);
+        }
+        nodes.push(node);
+    }
+    Ok((nodes, leaves))
+}
+
+fn node(record: &Record<'_>, element: &[u8], leaf: usize) -> Result<Node, &'static str> {
+    let int = |field: &Field| field.dtype.int(part(field, element)).ok_or("is damaged");
+    let (left, right) = (int(record.left)?, int(record.right)?);
+    if left == LEAF && right == LEAF {
+        return u32::try_from(leaf).map(Node::Leaf).map_err(|_| "is one leaf too many");
+    }
+    let child = |child: i64| u32::try_from(child).map_err(|_| "has one child, or a child before the first node");
+    let threshold = record.threshold.dtype.float(part(record.threshold, element)).ok_or("is damaged")?;
+    Ok(Node::Split {
+        feature: u32::try_from(int(record.feature)?).map_err(|_| "splits on a feature that is none")?,
+        threshold,
+        left: child(left)?,
+        right: child(right)?,
+        missing_left: record.missing.is_some_and(|field| part(field, element) != [0]),
+    })
+}
+
+/// What the leaves say, and the classes that they name if the tree stands alone.
+fn values(
+    reader: &mut Reader<'_>,
+    attributes: &Attributes<'_>,
+    count: usize,
+    leaves: &[usize],
+    shape: &Shape,
+) -> Result<(Vec<f64>, Vec<u32>), Error> {
+    let (value, array) = attributes.array("values")?;
+    reader.claim(value, &attributes.path_of("values"))?;
+    let stride = shape.stride();
+    let expected = [count, shape.n_classes.len(), stride];
+    let row = shape.n_classes.len().saturating_mul(stride).saturating_mul(8);
+    let is_f64 = array.dtype.kind == Kind::Float && array.dtype.size == 8;
+    let (Some(elements), true, true) = (array.elements(), is_f64, array.shape == expected) else {
+        let message = format!("has shape {:?} of {}; expected {expected:?} of f8", array.shape, array.dtype.name());
+        return Err(attributes.fault("values", message));
+    };
+    reader.spend(count.saturating_mul(row), &attributes.path_of("values"))?;
+    let per_node = shape.n_classes.len() * stride;
+    let mut out = Leaves { values: Vec::new(), labels: Vec::new() };
+    let mut raw: Vec<f64> = Vec::with_capacity(per_node);
+    let mut wanted = leaves.iter().copied().peekable();
+    let mut elements = elements;
+    for at in 0..count {
+        let is_leaf = wanted.next_if_eq(&at).is_some();
+        let checked = at == 0 && shape.classifier && shape.version.has_fractions();
+        if !is_leaf && !checked {
+            elements.nth(per_node.saturating_sub(1));
+            continue;
+        }
+        raw.clear();
+        raw.extend(elements.by_ref().take(per_node).filter_map(|element| array.dtype.float(element)));
+        if checked {
+            check_fractions(&raw, stride).map_err(|message| attributes.fault("values", message))?;
+        }
+        if is_leaf {
+            let added = out.add(&raw, stride, shape);
+            added.map_err(|message| attributes.fault("values", format!("leaf at node {at} {message}")))?;
+        }
+    }
+    Ok((out.values, out.labels))
+}
+
+/// A file that scikit-learn before 1.4 trained and that a later one saved again holds counts under a version that means
+/// fractions; scikit-learn itself then predicts "probabilities" beyond 1.
+fn check_fractions(root: &[f64], stride: usize) -> Result<(), String> {
+    let is_one = |output: &[f64]| (output.iter().sum::<f64>() - 1.0).abs() < 1e-6;
+    if root.chunks_exact(stride.max(1)).all(is_one) {
+        return Ok(());
+    }
+    let what = "holds counts at the root where scikit-learn 1.4 and later hold fractions";
+    Err(format!("{what}: trained by an older version and saved again by a newer; train it again"))
+}
+
+struct Leaves {
+    values: Vec<f64>,
+    labels: Vec<u32>,
+}
+
+impl Leaves {
+    /// `raw` has `stride` numbers for each output, zeros where an output has fewer classes.
+    fn add(&mut self, raw: &[f64], stride: usize, shape: &Shape) -> Result<(), &'static str> {
+        if raw.iter().any(|value| !value.is_finite()) {
+            return Err("holds what is no finite number");
+        }
+        for (raw, n_classes) in raw.chunks_exact(stride.max(1)).zip(&shape.n_classes) {
+            let own = raw.get(..*n_classes).ok_or("holds too few numbers")?;
+            if shape.classifier && shape.alone {
+                let label = first_largest(raw);
+                let label = Some(label).filter(|label| label < n_classes).ok_or("has negative weights only")?;
+                self.labels.push(u32::try_from(label).map_err(|_| "has too many classes")?);
+            }
+            let total = if shape.classifier && !shape.version.has_fractions() { pairwise_sum(own) } else { 1.0 };
+            let divisor = if total == 0.0 { 1.0 } else { total };
+            self.values.extend(own.iter().map(|value| value / divisor));
+        }
+        Ok(())
+    }
+}
+
+/// `numpy.argmax`.
+fn first_largest(values: &[f64]) -> usize {
+    let mut best = (0, f64::NEG_INFINITY);
+    for (at, value) in values.iter().enumerate() {
+        if *value > best.1 {
+            best = (at, *value);
+        }
+    }
+    best.0
+}
+
+/// `numpy.sum` of contiguous doubles, in its order of additions (`pairwise_sum` in numpy's
+/// `loops_utils.h.src`): eight running sums to 128 numbers, halves beyond.
+fn pairwise_sum(values: &[f64]) -> f64 {
+    if values.len() > 128 {
+        let half = values.len() / 2;
+        let (low, high) = values.split_at(half - half % 8);
+        return pairwise_sum(low) + pairwise_sum(high);
+    }
+    let (blocks, rest) = values.as_chunks::<8>();
+    let start = match blocks {
+        [] => 0.0,
+        [first, others @ ..] => {
+            let mut sums = *first;
+            for block in others {
+                sums.iter_mut().zip(block).for_each(|(sum, value)| *sum += value);
+            }
+            let [a, b, c, d, e, f, g, h] = sums;
+            ((a + b) + (c + d)) + ((e + f) + (g + h))
+        }
+    };
+    rest.iter().fold(start, |sum, value| sum + value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_in_numpys_order() {
+        // from numpy: the bits of np.array([0.1 * i for i in range(n)]).sum()
+        let sum = |n: u32| pairwise_sum(&(0..n).map(|i| 0.1 * f64::from(i)).collect::<Vec<_>>()).to_bits();
+        for (n, bits) in SUMS {
+            assert_eq!(sum(*n), *bits, "{n}");
+        }
+    }
+
+    const SUMS: &[(u32, u64)] = &[
+        (0, 0x0000_0000_0000_0000),
+        (1, 0x0000_0000_0000_0000),
+        (7, 0x4000_cccc_cccc_cccd),
+        (8, 0x4006_6666_6666_6667),
+        (9, 0x400c_cccc_cccc_ccce),
+        (10, 0x4012_0000_0000_0001),
+        (16, 0x4028_0000_0000_0000),
+        (23, 0x4039_4ccc_cccc_cccd),
+        (100, 0x407e_f000_0000_0000),
+        (127, 0x4089_00cc_cccc_cccd),
+        (128, 0x4089_6666_6666_6667),
+        (129, 0x4089_cccc_cccc_cccd),
+        (130, 0x408a_3400_0000_0000),
+        (200, 0x409f_1800_0000_0000),
+        (300, 0x40b1_8500_0000_0000),
+        (1000, 0x40e8_63c0_0000_0000),
+    ];
+
+    #[test]
+    fn the_first_largest_wins() {
+        assert_eq!(first_largest(&[0.0, 2.0, 2.0]), 1);
+        assert_eq!(first_largest(&[0.0, 0.0]), 0);
+        assert_eq!(first_largest(&[-2.0, -1.0]), 1);
+    }
+}

@@ -1,0 +1,114 @@
+//! What reading and predicting allocate, counted by the allocator itself. One test, because the count is of the process.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arborgate_forest::{Compiled, Limits, Model, Output};
+use ndarray::Array2;
+
+struct Counting;
+
+static NOW: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator as it came
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        CALLS.fetch_add(1, Ordering::Relaxed);
+        let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
+        PEAK.fetch_max(now, Ordering::Relaxed);
+        // SAFETY: as the caller promises
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: as the caller promises
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The most that was allocated at one time within `work`.
+fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = NOW.load(Ordering::Relaxed);
+    PEAK.store(before, Ordering::Relaxed);
+    let result = work();
+    (result, PEAK.load(Ordering::Relaxed) - before)
+}
+
+fn fixture(name: &str) -> Vec<u8> {
+    std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/1.9.1/").to_owned() + name).unwrap()
+}
+
+fn attacks_stay_within_twenty_times_the_file() {
+    let bodies: [&[u8]; 18] = [
+        b"]",
+        b"(",
+        b"N",
+        b"\x94",
+        b"N\x94",
+        b"N\x940",
+        b"]\x940",
+        b")0",
+        b"}0",
+        b"]0",
+        b"N\x85",
+        b"N\x850",
+        b"]\x94(NNNNNNNNNNNNe0",
+        b"C\x000",
+        b"\x8c\x000",
+        b"Va\\u0062\n0",
+        b"V\xe9\xe9\xe9\xe9\xe9\xe9\xe9\xe9\n0",
+        b"](NNNNNNNNt0",
+    ];
+    for body in bodies {
+        let bytes = [b"\x80\x04", &body.repeat((4 << 20) / body.len())[..], b"."].concat();
+        let (result, peak) = peak(|| Model::read(&bytes, &Limits::default()).is_err());
+        assert!(result && peak < 20 * bytes.len(), "{body:?}: {peak} bytes for {}", bytes.len());
+    }
+    // one list that grows and grows
+    let many = [b"(", &b"N".repeat(60_000)[..], b"e"].concat();
+    let bytes = [b"\x80\x04]", &many.repeat(70)[..], b"."].concat();
+    let (result, peak) = peak(|| Model::read(&bytes, &Limits::default()).is_err());
+    assert!(result && peak < 20 * bytes.len(), "{peak} bytes for {}", bytes.len());
+}
+
+fn models_take_little_more_than_their_file() {
+    for name in ["rf_iris.joblib", "rf_iris_pair.joblib", "ext_diabetes_random_state.joblib", "dt_one_class.joblib"] {
+        let bytes = fixture(name);
+        let (model, peak) = peak(|| Compiled::new(&Model::read(&bytes, &Limits::default()).unwrap()).unwrap());
+        assert!(
+            peak < 8 * bytes.len() + 16_384 && model.bytes() < bytes.len(),
+            "{name}: {peak} bytes for {}",
+            bytes.len()
+        );
+    }
+}
+
+fn predicting_allocates_nothing_after_the_first_call() {
+    for name in ["rf_iris.joblib", "dt_iris_pair.joblib", "rf_diabetes.z"] {
+        let model = Compiled::new(&Model::read(&fixture(name), &Limits::default()).unwrap()).unwrap();
+        let rows = Array2::<f64>::ones((200, model.n_features()));
+        let mut values = Array2::zeros((200, model.values_width()));
+        let mut labels = Array2::zeros((200, model.labels_width()));
+        let mut out = Output { values: values.view_mut(), labels: labels.view_mut() };
+        model.predict(rows.view(), &mut out).unwrap();
+        let before = CALLS.load(Ordering::Relaxed);
+        for _ in 0..3 {
+            model.predict(rows.view(), &mut out).unwrap();
+        }
+        assert_eq!(CALLS.load(Ordering::Relaxed), before, "{name}");
+    }
+}
+
+#[test]
+fn memory_is_bounded() {
+    attacks_stay_within_twenty_times_the_file();
+    models_take_little_more_than_their_file();
+    predicting_allocates_nothing_after_the_first_call();
+}

@@ -1,0 +1,5 @@
+//! For tests only: what a test of a part, or of the whole, starts and asks.
+
+#[cfg(feature = "system")]
+pub mod nats;
+pub mod process;

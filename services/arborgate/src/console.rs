@@ -1,0 +1,55 @@
+//! What a person reads on the terminal: results to standard output, failures to standard error.
+
+use std::error::Error as StdError;
+use std::io::{self, Write};
+
+use crate::error::Error;
+
+/// Writes to standard output and sends it on.
+pub fn print(text: &str) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::Output)
+}
+
+/// Tells a failure with its causes.
+pub fn fail(error: &Error) {
+    let mut text = format!("arborgate: {error}");
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let next_text = next.to_string();
+        // Transparent errors repeat their source.
+        if !text.ends_with(&next_text) {
+            text.push_str(": ");
+            text.push_str(&next_text);
+        }
+        cause = next.source();
+    }
+    // With standard error gone there is nobody to tell.
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Rows under their heads, in columns.
+pub fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize, head: &str| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0).max(head.len())
+    };
+    let widths: Vec<usize> = heads.iter().enumerate().map(|(column, head)| width(column, head)).collect();
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        format!("{}\n", padded.join("  ").trim_end())
+    };
+    let mut text = line(&mut heads.iter().copied());
+    for row in rows {
+        text.push_str(&line(&mut row.iter().map(String::as_str)));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn columns_line_up() {
+        let rows = vec![vec!["a".to_owned(), "b".to_owned()], vec!["long".to_owned(), "é".to_owned()]];
+        assert_eq!(super::table(&["NAME", "X"], &rows), "NAME  X\na     b\nlong  é\n");
+    }
+}

@@ -1,0 +1,106 @@
+//! Why a command failed; each text is for the person at the terminal.
+
+use std::path::PathBuf;
+
+use arborgate_bus::{BusError, StoreError};
+use arborgate_runtime::master_key::MasterKeyError;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The machine gives no threads.
+    #[error("the runtime can not start")]
+    Runtime(#[source] std::io::Error),
+    /// Files, ports, certificates, configuration.
+    #[error(transparent)]
+    Process(#[from] arborgate_runtime::Error),
+    /// Settings.
+    #[error(transparent)]
+    Settings(#[from] arborgate_runtime::config::ConfigError),
+    /// The master key.
+    #[error("the master key of {path} can not be used")]
+    MasterKey {
+        /// Where it is.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: MasterKeyError,
+    },
+    /// A role needs it.
+    #[error("auth and crypto need the cluster's master key: give --master-key-file (`arborgate certs` makes one)")]
+    NoMasterKey,
+    /// Another one wrapped the state.
+    #[error("the master key is not the one that this state was made with; start with that one")]
+    OtherMasterKey,
+    /// A newer binary wrote the state.
+    #[error("the state has format {found} and this binary knows {known}; start a newer binary")]
+    NewerState {
+        /// As it says.
+        found: u32,
+        /// By this binary.
+        known: u32,
+    },
+    /// The bus.
+    #[error("the bus failed")]
+    Bus(#[from] BusError),
+    /// The embedded state.
+    #[error("the state in {path} can not be opened")]
+    Open {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: arborgate_bus::local::OpenError,
+    },
+    /// The state.
+    #[error("the state failed")]
+    Store(#[from] StoreError),
+    /// A service.
+    #[error("the {name} service can not start")]
+    Service {
+        /// Which.
+        name: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The demonstration model.
+    #[error("the demonstration model can not be added: {0}")]
+    Demonstration(String),
+    /// The terminal, or a pipe that was closed.
+    #[error("writing failed")]
+    Output(#[source] std::io::Error),
+    /// A file of the person's.
+    #[error("can not {what} {path}")]
+    File {
+        /// Read or write.
+        what: &'static str,
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A server was not reached.
+    #[error("can not reach {server}")]
+    Unreached {
+        /// Which.
+        server: String,
+        /// Why.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// A server refused.
+    #[error("{0}")]
+    Refused(String),
+    /// Not ready, says the process that was asked.
+    #[error("not ready: {0}")]
+    NotReady(String),
+}
+
+impl Error {
+    /// Of a service.
+    pub fn service<E: std::error::Error + Send + Sync + 'static>(name: &'static str) -> impl FnOnce(E) -> Self {
+        move |source| Self::Service { name, source: Box::new(source) }
+    }
+}

@@ -1,0 +1,143 @@
+//! What a first start makes, each thing once: buckets, the administrator, the encryption keyring, the demonstration
+//! model, and last the record that says that the state is whole. What is there is left alone.
+
+use std::time::Duration;
+
+use arborgate_auth::Seeded;
+use arborgate_bus::{Bus, StoreError, to_json};
+use arborgate_contracts::auth::{Password, Principal};
+use arborgate_contracts::bucket::{ALL, ARTIFACTS, META, Meta, STATE_FORMAT, meta_key};
+use arborgate_contracts::inference::Register;
+use arborgate_runtime::master_key::MasterKey;
+use bytes::Bytes;
+use zeroize::Zeroize;
+
+use crate::error::Error;
+use crate::settings::Settings;
+
+const IRIS: &[u8] = include_bytes!("../models/iris.joblib");
+const IRIS_FEATURES: [&str; 4] = ["sepal_length", "sepal_width", "petal_length", "petal_width"];
+const IRIS_CLASSES: [&str; 3] = ["setosa", "versicolor", "virginica"];
+
+/// The environment's way of choosing the administrator's password.
+pub const ADMIN_PASSWORD: &str = "ARBORGATE_ADMIN_PASSWORD";
+
+/// What became of the administrator.
+pub enum Administrator {
+    /// Made, with a password that is told now and never again.
+    Generated(Password),
+    /// Made, with the password of the environment.
+    Given,
+    /// There already.
+    Existed,
+}
+
+/// Makes what is not there.
+pub async fn prepare(bus: &Bus, settings: &Settings, master: &MasterKey) -> Result<Administrator, Error> {
+    let meta = bus.create_bucket(&META).await?;
+    let known = meta.get_json::<Meta>(&meta_key()).await?.map(|(meta, _)| meta);
+    if let Some(meta) = &known {
+        check(meta, Some(master))?;
+    }
+    for spec in ALL {
+        bus.create_bucket(spec).await?;
+    }
+    let objects = bus.create_objects(ARTIFACTS).await?;
+    let administrator = administrator(bus, settings).await?;
+    arborgate_crypto::seed(bus, master).await.map_err(Error::service("crypto"))?;
+    if known.is_none() {
+        demonstrate(bus, &objects, settings).await?;
+        let record = Meta { format: STATE_FORMAT, master_key_check: master.check() };
+        match meta.create(&meta_key(), to_json(&record)?).await {
+            // Another process was first: what it wrote must be ours as well.
+            Err(StoreError::Conflict { .. }) => await_prepared(bus, Some(master)).await?,
+            written => drop(written?),
+        }
+    }
+    Ok(administrator)
+}
+
+async fn administrator(bus: &Bus, settings: &Settings) -> Result<Administrator, Error> {
+    let given = std::env::var(ADMIN_PASSWORD).ok().filter(|password| !password.is_empty()).map(Password);
+    let was_given = given.is_some();
+    let seeded = arborgate_auth::seed(bus, &settings.auth, given).await.map_err(Error::service("auth"))?;
+    match seeded {
+        Seeded::Existed => {
+            if was_given {
+                tracing::warn!("{ADMIN_PASSWORD} is ignored: the administrator was made by an earlier start");
+            }
+            Ok(Administrator::Existed)
+        }
+        Seeded::Created { generated: Some(password) } => Ok(Administrator::Generated(password)),
+        Seeded::Created { generated: None } => Ok(Administrator::Given),
+    }
+}
+
+/// The demonstration model: a random forest on Fisher's iris data.
+async fn demonstrate(bus: &Bus, objects: &arborgate_bus::Objects, settings: &Settings) -> Result<(), Error> {
+    let wrong = |error: &dyn std::fmt::Display| Error::Demonstration(error.to_string());
+    let model = "iris".parse().map_err(|e| wrong(&e))?;
+    let version = "1".parse().map_err(|e| wrong(&e))?;
+    let object = format!("iris/1/{:032x}", rand::random::<u128>());
+    let stored = objects.put(&object, Box::pin(futures_util::stream::iter([Ok(Bytes::from_static(IRIS))]))).await?;
+    let request = Register {
+        model,
+        version,
+        object,
+        digest: stored.digest,
+        size: stored.size,
+        features: IRIS_FEATURES.map(str::to_owned).into(),
+        classes: IRIS_CLASSES.map(str::to_owned).into(),
+        default: true,
+        created_by: Principal::Operator.to_string(),
+    };
+    let limits = settings.inference.artifact_limits();
+    arborgate_inference::register(bus, &limits, request).await.map_err(|e| wrong(&e))?;
+    Ok(())
+}
+
+/// Whether this binary and this key can use the state.
+fn check(meta: &Meta, master: Option<&MasterKey>) -> Result<(), Error> {
+    if meta.format > STATE_FORMAT {
+        return Err(Error::NewerState { found: meta.format, known: STATE_FORMAT });
+    }
+    match master {
+        Some(master) if master.check() != meta.master_key_check => Err(Error::OtherMasterKey),
+        _ => Ok(()),
+    }
+}
+
+/// Waits until `arborgate init` has prepared the cluster, and says so meanwhile.
+pub async fn await_prepared(bus: &Bus, master: Option<&MasterKey>) -> Result<(), Error> {
+    let mut told = 0u32;
+    loop {
+        let found = match bus.bucket(&META).await {
+            Ok(bucket) => bucket.get_json::<Meta>(&meta_key()).await,
+            Err(error) => Err(error),
+        };
+        match found {
+            Ok(Some((meta, _))) => return check(&meta, master),
+            Ok(None) | Err(StoreError::NoBucket { .. }) => {
+                if told % 10 == 0 {
+                    tracing::warn!("the cluster is not prepared yet: run `arborgate init` once; waiting");
+                }
+            }
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "the state can not be read; waiting"),
+        }
+        told = told.wrapping_add(1);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// What a person reads of the administrator.
+pub fn tell(administrator: Administrator) -> Option<String> {
+    match administrator {
+        Administrator::Generated(mut password) => {
+            let text = format!("  user      admin\n  password  {}   (shown this once)\n", password.0);
+            password.0.zeroize();
+            Some(text)
+        }
+        Administrator::Given => Some(format!("  user      admin\n  password  as in {ADMIN_PASSWORD}\n")),
+        Administrator::Existed => None,
+    }
+}

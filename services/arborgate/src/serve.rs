@@ -1,0 +1,121 @@
+//! Roles of a cluster: the bus and the state are NATS.
+
+use std::sync::Arc;
+
+use arborgate_bus::{Bus, nats};
+use arborgate_edge::Bound;
+use arborgate_runtime::master_key::MasterKey;
+use arborgate_runtime::metrics::Registry;
+use arborgate_runtime::ops::{self, CheckHandle, Health};
+use arborgate_runtime::shutdown::{Shutdown, signals};
+use arborgate_runtime::telemetry;
+
+use crate::cli::{ClusterOptions, ServeOptions};
+use crate::console;
+use crate::error::Error;
+use crate::first_start;
+use crate::roles::{self, EdgeProcess, Process, Role};
+use crate::settings::Settings;
+use crate::up::{certificate, read_master_key};
+
+/// Runs roles until told to end.
+pub async fn run(options: &ServeOptions) -> Result<(), Error> {
+    let settings = Settings::of_cluster(&options.cluster)?;
+    let mut wanted = options.roles.clone();
+    wanted.sort();
+    wanted.dedup();
+    let names: Vec<&str> = wanted.iter().map(|role| role.name()).collect();
+    let _telemetry = telemetry::init(&settings.telemetry, "arborgate", &names.join("+"))?;
+    let signal = signals()?;
+    let master = master_key(&settings, &wanted)?;
+    let (health, metrics, shutdown) = (Health::new(), Registry::new(), Shutdown::new());
+    let edge = edge(&settings, options, &wanted, &shutdown).await?;
+    let bus_check = health.check("bus");
+    bus_check.not_ready("waiting for NATS");
+    ops::start(&settings.ops, health.clone(), metrics.clone(), shutdown.clone()).await?;
+    let grace = *settings.shutdown.grace;
+    let ready = health.clone();
+    let started = async {
+        let bus = connect(&settings, &metrics).await?;
+        shutdown.spawn(follow_connection(bus.clone(), bus_check));
+        first_start::await_prepared(&bus, master.as_deref()).await?;
+        let process = Process { settings, bus: bus.clone(), health, metrics, master, edge };
+        Ok::<_, Error>((roles::start(process, &wanted).await?, bus))
+    };
+    let mut signal = std::pin::pin!(signal);
+    let (running, bus) = tokio::select! {
+        started = started => started?,
+        // Nothing is under way before all roles run.
+        _ = signal.as_mut() => return Ok(()),
+    };
+    let at = running.address.map_or_else(String::new, |address| format!(" at https://{address}"));
+    console::print(&format!("arborgate is ready{at} ({})\n", names.join(", ")))?;
+    let signal = signal.await;
+    tracing::info!(signal, "draining");
+    ready.drain();
+    running.drain(grace).await;
+    bus.close().await;
+    shutdown.drain(grace).await;
+    Ok(())
+}
+
+/// Prepares an empty cluster.
+pub async fn init(options: &ClusterOptions) -> Result<(), Error> {
+    let settings = Settings::of_cluster(options)?;
+    let _telemetry = telemetry::init(&settings.telemetry, "arborgate", "init")?;
+    let path = settings.cluster.master_key_file.as_deref().ok_or(Error::NoMasterKey)?;
+    let master = read_master_key(path)?;
+    let bus = connect(&settings, &Registry::new()).await?;
+    let administrator = first_start::prepare(&bus, &settings, &master).await?;
+    bus.close().await;
+    match first_start::tell(administrator) {
+        Some(lines) => console::print(&format!("the cluster is prepared\n\nThe administrator:\n{lines}")),
+        None => console::print("the cluster was prepared before; what was there is as it was\n"),
+    }
+}
+
+fn master_key(settings: &Settings, roles: &[Role]) -> Result<Option<Arc<MasterKey>>, Error> {
+    if !roles.iter().any(|role| role.needs_master_key()) {
+        return Ok(None);
+    }
+    let path = settings.cluster.master_key_file.as_deref().ok_or(Error::NoMasterKey)?;
+    Ok(Some(Arc::new(read_master_key(path)?)))
+}
+
+async fn edge(
+    settings: &Settings,
+    options: &ServeOptions,
+    roles: &[Role],
+    shutdown: &Shutdown,
+) -> Result<Option<EdgeProcess>, Error> {
+    if !roles.contains(&Role::Edge) {
+        return Ok(None);
+    }
+    let bound = Bound::bind(&settings.edge).await.map_err(Error::service("edge"))?;
+    let (certificate, development) = certificate(settings, &options.tls_dir, &[], shutdown)?;
+    let hsts = settings.edge.tls.hsts && !development;
+    Ok(Some(EdgeProcess { bound, certificate, hsts, operator_socket: None }))
+}
+
+async fn connect(settings: &Settings, metrics: &Registry) -> Result<Bus, Error> {
+    let connected = nats::connect(&settings.nats).await?;
+    let mut registry = prometheus_client::registry::Registry::with_prefix("arborgate");
+    connected.metrics().register(&mut registry);
+    metrics.adopt(registry);
+    Ok(Bus::new(Arc::new(connected)))
+}
+
+/// Ready only while the bus is.
+async fn follow_connection(bus: Bus, check: CheckHandle) {
+    let mut connected = bus.connected();
+    loop {
+        if *connected.borrow_and_update() {
+            check.ready();
+        } else {
+            check.not_ready("NATS can not be reached");
+        }
+        if connected.changed().await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The owner-only socket of an all-in-one, for the operator's commands on the same machine.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use tokio::net::UnixListener;
+
+use super::Listener;
+use super::connection::Serving;
+use crate::front::address::Peer;
+
+/// Accepts on a socket in the data folder, which only its owner may enter, until told to stop. The caller holds the
+/// folder's lock, so a socket that is there is left from a process that was killed.
+pub async fn serve_operator(path: &Path, shared: Listener) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    let path = path.to_owned();
+    let tasks = shared.tasks.clone();
+    tasks.spawn(async move {
+        loop {
+            let accepted = tokio::select! {
+                () = shared.stop.cancelled() => break,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let serving = Serving { shared: shared.clone(), peer: Peer::Operator, secure: false };
+                    shared.tasks.spawn(serving.run(stream));
+                }
+                Err(error) => super::pause_after(&error).await,
+            }
+        }
+        // The next start removes it as well.
+        let _ = std::fs::remove_file(&path);
+    });
+    Ok(())
+}

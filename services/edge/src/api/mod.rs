@@ -1,0 +1,94 @@
+//! The handlers, by area, as poem-openapi knows them. Who may and how often was decided before: see [`crate::front`].
+
+mod accounts;
+mod backup;
+mod encryption;
+mod health;
+mod models;
+mod payload;
+mod predict;
+mod token;
+
+use std::sync::Arc;
+
+use arborgate_bus::{Bus, Client, Objects};
+use arborgate_runtime::ops::Health;
+use poem::endpoint::BoxEndpoint;
+use poem::{EndpointExt, IntoEndpoint, Response};
+use poem_openapi::{LicenseObject, OpenApiService, Tags};
+
+use crate::config::Config;
+use crate::models::catalog::Catalog;
+
+/// What handlers share.
+pub(crate) struct Shared {
+    /// As configured.
+    pub config: Config,
+    /// The models.
+    pub catalog: Catalog,
+    /// The state, for backups.
+    pub bus: Bus,
+    /// Artifacts.
+    pub objects: Objects,
+    /// The services.
+    pub auth: Client,
+    /// The services.
+    pub crypto: Client,
+    /// The services.
+    pub inference: Client,
+    /// Of the process.
+    pub health: Health,
+}
+
+#[derive(Tags)]
+enum Tag {
+    /// Sign in.
+    Token,
+    /// Ask models.
+    Predictions,
+    /// Models and their versions.
+    Models,
+    /// Encrypt and decrypt.
+    Encryption,
+    /// Users and API keys.
+    Accounts,
+    /// Whether the server lives, and the operator's work.
+    Operations,
+}
+
+type Apis = (token::Api, predict::Api, models::Api, encryption::Api, accounts::Api, health::Api, backup::Api);
+
+const DESCRIPTION: &str = "Predictions of tree-ensemble models. Sign in at `POST /token` or send `X-API-Key`. Failures \
+    are problem details (RFC 9457).";
+
+fn service(apis: Apis) -> OpenApiService<Apis, ()> {
+    OpenApiService::new(apis, "Arborgate", env!("CARGO_PKG_VERSION"))
+        .description(DESCRIPTION)
+        .license(LicenseObject::new("Apache-2.0").identifier("Apache-2.0"))
+        .server("/")
+}
+
+fn apis(shared: Option<Arc<Shared>>) -> Apis {
+    let shared = payload::State(shared);
+    (
+        token::Api(shared.clone()),
+        predict::Api(shared.clone()),
+        models::Api(shared.clone()),
+        encryption::Api(shared.clone()),
+        accounts::Api(shared.clone()),
+        health::Api(shared.clone()),
+        backup::Api(shared),
+    )
+}
+
+/// The handlers.
+pub(crate) fn endpoint(shared: Arc<Shared>) -> BoxEndpoint<'static, Response> {
+    service(apis(Some(shared))).into_endpoint().boxed()
+}
+
+/// The OpenAPI document.
+pub fn document() -> String {
+    let mut text = service(apis(None)).spec();
+    text.push('\n');
+    text
+}

@@ -1,0 +1,243 @@
+//! The way of every request before its handler, and of every answer after it: who? may they? how often? Then security
+//! headers, the request id, times and counts. Here a failure of whatever kind becomes problem details.
+
+pub mod address;
+pub mod admitted;
+pub mod body;
+pub mod flood;
+pub mod metrics;
+pub mod problem;
+pub mod request_id;
+mod security;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arborgate_bus::Meta;
+use arborgate_contracts::auth::Principal;
+use arborgate_contracts::permission::Role;
+use arborgate_contracts::{ErrorCode, RequestId, TraceContext};
+use arborgate_runtime::telemetry;
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
+use poem::endpoint::BoxEndpoint;
+use poem::{Endpoint, IntoResponse, Request, Response};
+use tracing::Instrument;
+
+use crate::docs;
+use crate::identity::{Authenticator, Caller};
+use crate::limits::{Headers, Limits};
+use crate::operations::{self, Access, Match, Operation};
+use address::Peer;
+use admitted::Admitted;
+use problem::Problem;
+
+/// What stands before the API.
+pub struct Front {
+    /// Who?
+    pub authenticator: Authenticator,
+    /// How often?
+    pub limits: Limits,
+    /// Before anybody is known.
+    pub flood: flood::Guard,
+    /// Whose forwarded headers are believed.
+    pub proxies: address::Proxies,
+    /// The handlers.
+    pub api: BoxEndpoint<'static, Response>,
+    /// The page, its files and the document.
+    pub docs: docs::Docs,
+    /// Counts and times.
+    pub metrics: metrics::Metrics,
+    /// Whether to send `Strict-Transport-Security`.
+    pub hsts: bool,
+    /// From headers to answer.
+    pub timeout: Duration,
+    /// The caller on the owner-only socket.
+    pub operator: Arc<Caller>,
+}
+
+/// The caller on the owner-only socket: an administrator.
+pub fn operator() -> Arc<Caller> {
+    Arc::new(Caller::new(Principal::Operator, &[Role::Admin]))
+}
+
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+const REQUEST_ID: HeaderName = HeaderName::from_static(request_id::HEADER);
+/// For finding out who asks and how often they may.
+const ADMISSION: Duration = Duration::from_secs(5);
+
+impl Front {
+    /// Answers a request. Never fails: what goes wrong is in the answer.
+    pub async fn answer(&self, mut request: Request, peer: &Peer) -> Response {
+        let begun = Instant::now();
+        let id = request_id::of(request.headers());
+        let head = request.method() == Method::HEAD;
+        fold_slash(&mut request);
+        let found = operations::find(request.method(), request.uri().path());
+        let mut response = match found {
+            Match::Operation(operation) if telemetry::is_exporting() => {
+                let span = span(operation, &request);
+                self.operate(operation, request, peer, &id).instrument(span).await
+            }
+            Match::Operation(operation) => self.operate(operation, request, peer, &id).await,
+            Match::OtherMethod => other_method(request.uri().path()).into_response(),
+            Match::Unknown => self.docs.answer(&request).unwrap_or_else(|| unknown().into_response()),
+        };
+        security::write(response.headers_mut(), self.hsts);
+        // A legal id is a legal header value.
+        if let Ok(value) = HeaderValue::try_from(id.as_str()) {
+            response.headers_mut().insert(REQUEST_ID, value);
+        }
+        let took = begun.elapsed();
+        if let Match::Operation(operation) = found {
+            self.metrics.observe(operation, response.status(), took);
+            tracing::debug!(operation = operation.id, status = response.status().as_u16(), id = %id, ?took, "answered");
+        }
+        if head {
+            response.take_body();
+        }
+        response
+    }
+
+    async fn operate(
+        &self,
+        operation: &'static Operation,
+        mut request: Request,
+        peer: &Peer,
+        id: &RequestId,
+    ) -> Response {
+        if *request.method() == Method::HEAD {
+            request.set_method(Method::GET);
+        }
+        let trace = trace_of(&request);
+        let admission = Meta { trace, ..Meta::within(ADMISSION) };
+        let (caller, limits) = match self.admit(operation, &request, peer, id, admission).await {
+            Ok(admitted) => admitted,
+            Err(refused) => {
+                let (problem, headers) = *refused;
+                let mut response = problem.into_response();
+                headers.write(response.headers_mut());
+                return response;
+            }
+        };
+        let meta = Meta { trace, ..Meta::within(self.timeout) };
+        request.extensions_mut().insert(Admitted { caller, id: id.clone(), meta });
+        let mut response = match self.api.call(request).await {
+            Ok(response) => response,
+            Err(error) => refusal_of(error),
+        };
+        limits.write(response.headers_mut());
+        response
+    }
+
+    /// Who? May they? How often?
+    async fn admit(
+        &self,
+        operation: &'static Operation,
+        request: &Request,
+        peer: &Peer,
+        id: &RequestId,
+        meta: Meta,
+    ) -> Result<(Arc<Caller>, Headers), Box<(Problem, Headers)>> {
+        let plain = |problem: Problem| Box::new((problem, Headers::default()));
+        let address = match peer {
+            // Whoever may open the socket is the operator; nobody else can, and no limit holds for them.
+            Peer::Operator => return Ok((Arc::clone(&self.operator), Headers::default())),
+            Peer::Address(socket) => self.proxies.client(*socket, request.headers()),
+        };
+        self.flood.check(address).map_err(plain)?;
+        let caller = match operation.access {
+            Access::Public => None,
+            Access::Needs(permission) => {
+                let caller = self.authenticator.identify(request.headers(), meta).await.map_err(plain)?;
+                if !caller.permissions.contains(permission) {
+                    return Err(plain(Problem::new(ErrorCode::Forbidden, "Operation not permitted")));
+                }
+                Some(caller)
+            }
+        };
+        let headers = self.how_often(operation, caller.as_deref(), address, id, meta).await?;
+        Ok((caller.unwrap_or_else(admitted::nobody), headers))
+    }
+
+    async fn how_often(
+        &self,
+        operation: &'static Operation,
+        caller: Option<&Caller>,
+        address: IpAddr,
+        id: &RequestId,
+        meta: Meta,
+    ) -> Result<Headers, Box<(Problem, Headers)>> {
+        let outcome = self.limits.check(operation, caller, address, id, meta).await;
+        outcome.map_err(|refused| Box::new((refused.problem, refused.headers)))
+    }
+}
+
+/// Adds `Server-Timing` (W3C) to an answer: milliseconds waited and computed.
+pub fn timing(response: &mut Response, queued_us: u32, computed_us: u32) {
+    let ms = |us: u32| f64::from(us) / 1000.0;
+    let text = format!("queue;dur={}, inference;dur={}", ms(queued_us), ms(computed_us));
+    if let Ok(value) = HeaderValue::try_from(text) {
+        response.headers_mut().insert(SERVER_TIMING, value);
+    }
+}
+
+/// `/predict/` is `/predict`.
+fn fold_slash(request: &mut Request) {
+    let path = request.uri().path();
+    let folded = path.trim_end_matches('/');
+    if folded.len() == path.len() || folded.is_empty() {
+        return;
+    }
+    let text = match request.uri().query() {
+        Some(query) => format!("{folded}?{query}"),
+        None => folded.to_owned(),
+    };
+    if let Ok(uri) = text.parse::<Uri>() {
+        *request.uri_mut() = uri;
+    }
+}
+
+fn trace_of(request: &Request) -> Option<TraceContext> {
+    if telemetry::is_exporting() {
+        return telemetry::current_traceparent().and_then(|t| t.to_string().parse().ok());
+    }
+    request.header("traceparent")?.parse().ok()
+}
+
+fn span(operation: &Operation, request: &Request) -> tracing::Span {
+    let span = tracing::info_span!("http.request", otel.kind = "server", operation = operation.id);
+    if let Some(parent) = request.header("traceparent") {
+        telemetry::set_parent(&span, parent);
+    }
+    span
+}
+
+fn other_method(path: &str) -> Problem {
+    let allow = operations::allowed(path);
+    let detail = format!("this path knows only {allow}");
+    Problem { allow: Some(allow), ..Problem::new(ErrorCode::BadRequest, detail) }
+        .with_status(StatusCode::METHOD_NOT_ALLOWED)
+}
+
+fn unknown() -> Problem {
+    Problem::new(ErrorCode::NotFound, "there is nothing at this path; /docs shows what there is")
+}
+
+/// What poem and poem-openapi refuse by themselves, in our form.
+fn refusal_of(error: poem::Error) -> Response {
+    if error.is_from_response() {
+        return error.into_response();
+    }
+    let status = error.status();
+    let code = match status {
+        StatusCode::NOT_FOUND => ErrorCode::NotFound,
+        StatusCode::PAYLOAD_TOO_LARGE => ErrorCode::TooLarge,
+        status if status.is_client_error() => ErrorCode::BadRequest,
+        _ => {
+            tracing::error!(%error, "a handler failed");
+            return Problem::from(arborgate_contracts::ServiceError::internal()).into_response();
+        }
+    };
+    Problem::new(code, error.to_string()).with_status(status).into_response()
+}

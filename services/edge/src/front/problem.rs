@@ -1,0 +1,211 @@
+//! Problem details (RFC 9457): what a caller reads of every failure. The one place that maps an `ErrorCode` to HTTP.
+
+use std::borrow::Cow;
+
+use arborgate_bus::CallError;
+use arborgate_contracts::{ErrorCode, Fault, ServiceError};
+use http::{HeaderValue, StatusCode, header};
+use poem::{IntoResponse, Response};
+use poem_openapi::ApiResponse;
+use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
+use serde::Serialize;
+
+/// A refusal on its way to the caller.
+#[derive(Debug)]
+pub struct Problem {
+    /// The kind.
+    pub code: ErrorCode,
+    /// A sentence that the caller can act on.
+    pub detail: Cow<'static, str>,
+    /// Each place at fault, when there are several.
+    pub faults: Vec<Fault>,
+    /// For `Retry-After`, in milliseconds.
+    pub retry_after_ms: Option<u64>,
+    /// A status other than the code's own.
+    pub status: Option<StatusCode>,
+    /// For `Allow` of a 405.
+    pub allow: Option<String>,
+    /// For `WWW-Authenticate` of a 401.
+    pub challenge: &'static str,
+}
+
+impl Problem {
+    /// A problem of a kind with a sentence for the caller.
+    pub fn new(code: ErrorCode, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+            faults: Vec::new(),
+            retry_after_ms: None,
+            status: None,
+            allow: None,
+            challenge: "Bearer",
+        }
+    }
+
+    /// Readable but not acceptable: one fault for each place.
+    pub fn invalid(faults: Vec<Fault>) -> Self {
+        let detail = match faults.as_slice() {
+            [only] => format!("{}: {}", only.pointer, only.detail),
+            many => format!("{} faults in the request; see errors", many.len()),
+        };
+        Self { faults, ..Self::new(ErrorCode::Invalid, detail) }
+    }
+
+    /// With a status other than the code's own.
+    pub fn with_status(self, status: StatusCode) -> Self {
+        Self { status: Some(status), ..self }
+    }
+
+    /// The status that the caller gets.
+    pub fn status(&self) -> StatusCode {
+        self.status.unwrap_or(status_of(self.code))
+    }
+}
+
+/// The map of codes to statuses.
+pub fn status_of(code: ErrorCode) -> StatusCode {
+    match code {
+        ErrorCode::BadRequest | ErrorCode::DecryptionFailed => StatusCode::BAD_REQUEST,
+        ErrorCode::Unauthenticated => StatusCode::UNAUTHORIZED,
+        ErrorCode::Forbidden => StatusCode::FORBIDDEN,
+        ErrorCode::NotFound => StatusCode::NOT_FOUND,
+        ErrorCode::Conflict => StatusCode::CONFLICT,
+        ErrorCode::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+        ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        ErrorCode::Overloaded | ErrorCode::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+impl From<ServiceError> for Problem {
+    fn from(error: ServiceError) -> Self {
+        let retry_after_ms = error.retry_after_ms.or(error.code.is_transient().then_some(1000));
+        Self { faults: error.faults, retry_after_ms, ..Self::new(error.code, error.detail) }
+    }
+}
+
+impl From<CallError> for Problem {
+    fn from(error: CallError) -> Self {
+        if !matches!(error, CallError::Service(_)) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a service gave no reply");
+        }
+        error.into_service_error().into()
+    }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: ErrorCode,
+    #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
+    errors: &'a [Fault],
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let title = status.canonical_reason().unwrap_or_default();
+        let body = Body {
+            kind: "about:blank",
+            title,
+            status: status.as_u16(),
+            detail: &self.detail,
+            code: self.code,
+            errors: &self.faults,
+        };
+        // Plain texts and numbers always have a JSON.
+        let json = serde_json::to_vec(&body).unwrap_or_default();
+        let mut response = Response::builder().status(status).body(json);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(self.challenge));
+        }
+        if let Some(ms) = self.retry_after_ms {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000).max(1)));
+        }
+        if let Some(Ok(allow)) = self.allow.map(HeaderValue::try_from) {
+            headers.insert(header::ALLOW, allow);
+        }
+        response
+    }
+}
+
+impl From<Problem> for poem::Error {
+    fn from(problem: Problem) -> Self {
+        Self::from_response(problem.into_response())
+    }
+}
+
+/// Statuses that any operation may answer with, and when.
+const STATUSES: [(u16, &str); 12] = [
+    (400, "The request can not be read, or carries two credentials."),
+    (401, "No credential, or a bearer token that is not good."),
+    (403, "A wrong API key, or a role without the permission."),
+    (404, "The thing named is not there."),
+    (409, "What is there contradicts what was asked for."),
+    (413, "Larger than a limit."),
+    (415, "Another content type than the operation reads."),
+    (422, "Readable, but not acceptable; `errors` names each place."),
+    (429, "A rate limit; `Retry-After` says when to come back."),
+    (500, "A defect."),
+    (503, "A part of the system is busy or can not be reached."),
+    (504, "No answer in time."),
+];
+
+impl ApiResponse for Problem {
+    fn meta() -> MetaResponses {
+        let responses = STATUSES.map(|(status, description)| MetaResponse {
+            description,
+            status: Some(status),
+            status_range: None,
+            content: vec![MetaMediaType {
+                content_type: "application/problem+json",
+                schema: MetaSchemaRef::Reference("Problem".to_owned()),
+            }],
+            headers: Vec::new(),
+        });
+        MetaResponses { responses: responses.into() }
+    }
+
+    fn register(registry: &mut Registry) {
+        let text = |description| {
+            MetaSchemaRef::Inline(Box::new(MetaSchema { description: Some(description), ..MetaSchema::new("string") }))
+        };
+        registry.create_schema::<Self, _>("Problem".to_owned(), |_| {
+            let fault = MetaSchema {
+                required: vec!["pointer", "detail"],
+                properties: vec![
+                    ("pointer", text("Where: a JSON pointer (RFC 6901) into the body, a parameter or a header.")),
+                    ("detail", text("What is wrong, and what would be right.")),
+                ],
+                ..MetaSchema::new("object")
+            };
+            let errors = MetaSchema {
+                items: Some(Box::new(MetaSchemaRef::Inline(Box::new(fault)))),
+                ..MetaSchema::new("array")
+            };
+            MetaSchema {
+                description: Some("Problem details (RFC 9457)."),
+                required: vec!["type", "title", "status", "detail", "code"],
+                properties: vec![
+                    ("type", text("Always `about:blank`.")),
+                    ("title", text("The status in words.")),
+                    ("status", MetaSchemaRef::Inline(Box::new(MetaSchema::new_with_format("integer", "int32")))),
+                    ("detail", text("What is wrong, and what would be right.")),
+                    ("code", text("The kind of failure, for programs.")),
+                    ("errors", MetaSchemaRef::Inline(Box::new(errors))),
+                ],
+                ..MetaSchema::new("object")
+            }
+        });
+    }
+}

@@ -1,0 +1,232 @@
+//! The edge: Arborgate's HTTP API. It authenticates, authorizes, limits and validates requests and asks the services
+//! over the bus; it computes nothing and keeps nothing. The only crate that names poem.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`accept`] | connections: TLS, time limits, caps, draining |
+//! | [`front`] | the way of each request: who? may they? how often? and of each answer |
+//! | [`operations`] | the one table of operations and permissions |
+//! | [`identity`] | access tokens, API keys, revocation |
+//! | [`limits`] | rate-limit policies |
+//! | [`models`] | the catalog, rows from JSON, the way to the workers |
+//! | [`api`] | the handlers, and the OpenAPI document |
+//! | [`docs`] | the documentation page |
+
+pub mod accept;
+mod api;
+pub mod backup;
+pub mod config;
+mod docs;
+pub mod front;
+pub mod identity;
+pub mod limits;
+pub mod models;
+pub mod operations;
+mod upload;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arborgate_bus::{Bus, BusError, Client, Directory, StoreError};
+use arborgate_contracts::Service;
+use arborgate_contracts::bucket::ARTIFACTS;
+use arborgate_runtime::ops::Health;
+use arborgate_runtime::tls::Reloader;
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use api::document;
+pub use config::Config;
+
+use accept::Listener;
+use front::Front;
+use front::body::BodyLimits;
+use models::gather;
+
+/// How large bodies may be, and how long they may take.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BodySizes {
+    plain: usize,
+    prediction: usize,
+    upload: u64,
+    timeout: Duration,
+}
+
+impl BodySizes {
+    fn new(config: &config::Requests) -> Self {
+        Self {
+            plain: config.max_body.as_usize(),
+            prediction: config.max_predict_body.as_usize(),
+            upload: config.max_upload.bytes(),
+            timeout: *config.body_timeout,
+        }
+    }
+
+    fn of(self, prediction: bool) -> BodyLimits {
+        BodyLimits { bytes: if prediction { self.prediction } else { self.plain }, timeout: self.timeout }
+    }
+}
+
+/// Why the edge does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A port.
+    #[error("can not listen on {address}; is it in use? give another with --listen")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The operator's socket.
+    #[error("can not listen on the operator's socket {path}")]
+    Socket {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The certificate.
+    #[error("the certificate can not be used")]
+    Tls(#[from] arborgate_runtime::Error),
+    /// The state.
+    #[error("reading the state failed")]
+    Store(#[from] StoreError),
+    /// The bus.
+    #[error("the bus failed")]
+    Bus(#[from] BusError),
+    /// What callers are told by.
+    #[error(transparent)]
+    Identity(#[from] identity::IdentityError),
+    /// The models.
+    #[error(transparent)]
+    Catalog(#[from] models::catalog::CatalogError),
+}
+
+/// What the edge is given beside its configuration.
+pub struct Surroundings<'a> {
+    /// The bus.
+    pub bus: Bus,
+    /// Of the process.
+    pub health: Health,
+    /// Of the process.
+    pub registry: &'a mut Registry,
+    /// The certificate in force; `None`: plain HTTP.
+    pub certificate: Option<Arc<Reloader>>,
+    /// Whether to tell browsers to insist on HTTPS.
+    pub hsts: bool,
+    /// The operator's socket; only of an all-in-one.
+    pub operator_socket: Option<PathBuf>,
+}
+
+/// A running edge.
+pub struct Running {
+    /// Where clients connect.
+    pub address: SocketAddr,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+}
+
+/// Listens where the configuration says. Done before anything else starts: a port in use is found at once.
+pub struct Bound {
+    clients: TcpListener,
+    redirect: Option<TcpListener>,
+}
+
+impl Bound {
+    /// Binds.
+    pub async fn bind(config: &Config) -> Result<Self, Error> {
+        let clients = listen(config.listen).await?;
+        let redirect = match config.redirect_listen {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        Ok(Self { clients, redirect })
+    }
+}
+
+/// Starts answering; returns when requests are answered.
+pub async fn start(config: Config, bound: Bound, surroundings: Surroundings<'_>) -> Result<Running, Error> {
+    let Surroundings { bus, health, registry, certificate, hsts, operator_socket } = surroundings;
+    let address = bound.clients.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
+    let front = front(&config, &bus, health, registry, hsts).await?;
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let shared = Listener {
+        front: Arc::new(front),
+        config: Arc::new(config.connections.clone()),
+        sizes: BodySizes::new(&config.requests),
+        stop: stop.clone(),
+        tasks: tasks.clone(),
+    };
+    let tls = certificate.as_deref().map(accept::tls).transpose()?;
+    #[cfg(unix)]
+    if let Some(path) = operator_socket {
+        let outcome = accept::serve_operator(&path, shared.clone()).await;
+        outcome.map_err(|source| Error::Socket { path, source })?;
+    }
+    if let Some(redirect) = bound.redirect {
+        tasks.spawn(accept::redirect(redirect, address.port(), shared.clone()));
+    }
+    tasks.spawn(accept::serve(bound.clients, tls, shared));
+    Ok(Running { address, stop, tasks })
+}
+
+async fn front(
+    config: &Config,
+    bus: &Bus,
+    health: Health,
+    registry: &mut Registry,
+    hsts: bool,
+) -> Result<Front, Error> {
+    let client = async |service| Ok::<_, Error>(Client::new(bus.clone(), Directory::start(bus, service).await?));
+    let auth = client(Service::Auth).await?;
+    let limits = gather::Limits {
+        attempt: *config.inference.attempt_timeout,
+        message_rows: config.inference.message_rows,
+        waiting_rows: config.inference.waiting_rows,
+        in_flight: config.inference.in_flight,
+    };
+    let shared = Arc::new(api::Shared {
+        config: config.clone(),
+        catalog: models::catalog::Catalog::start(bus, limits).await?,
+        bus: bus.clone(),
+        objects: bus.objects(ARTIFACTS).await?,
+        auth: auth.clone(),
+        crypto: client(Service::Crypto).await?,
+        inference: client(Service::Inference).await?,
+        health,
+    });
+    Ok(Front {
+        authenticator: identity::Authenticator::start(bus, auth, config.remember).await?,
+        limits: limits::Limits::new(&config.policies, client(Service::Limiter).await?, config.remember),
+        flood: front::flood::Guard::new(&config.flood),
+        proxies: front::address::Proxies::new(config.trusted_proxies.clone()),
+        api: api::endpoint(shared),
+        docs: docs::Docs::new(document()),
+        metrics: front::metrics::Metrics::new(registry),
+        hsts,
+        timeout: *config.requests.timeout,
+        operator: front::operator(),
+    })
+}
+
+impl Running {
+    /// Accepts nothing new and waits until what is under way is answered, or `grace` is over.
+    pub async fn drain(self, grace: Duration) {
+        self.stop.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(grace, self.tasks.wait()).await.is_err() {
+            tracing::warn!(connections = self.tasks.len(), "connections were still open when the grace time ended");
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! Rows on their way to a worker. At most `in_flight` messages of a version are under way; only when all are taken do
+//! rows wait and go together in the next: batches with no timer. A request over the message limit goes in parts, on
+//! slots of its own. What got no answer is asked of another worker until its deadline.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arborgate_bus::{Bus, Meta, RequestError};
+use arborgate_contracts::wire::{Answer, BatchHeader, Reply, RequestWriter, segment_size};
+use arborgate_contracts::{Deadline, ErrorCode, InstanceId, ServiceError};
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::rows::Rows;
+use super::workers::Workers;
+
+/// How rows travel.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How long one worker is waited for.
+    pub attempt: Duration,
+    /// Rows in one message at most.
+    pub message_rows: usize,
+    /// Rows that wait for a version at most.
+    pub waiting_rows: usize,
+    /// Messages under way for a version, if there are not more by the number of workers.
+    pub in_flight: usize,
+}
+
+struct Pending {
+    rows: u32,
+    values: Vec<f64>,
+    meta: Meta,
+    grant: Arc<str>,
+    answer: oneshot::Sender<Result<Answer, ServiceError>>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Pending>,
+    waiting_rows: usize,
+    in_flight: usize,
+}
+
+/// The way to one version's workers.
+pub struct Lane {
+    bus: Bus,
+    header: BatchHeader,
+    /// Values a row in a reply, and labels.
+    reply_row: usize,
+    workers: Workers,
+    limits: Limits,
+    state: parking_lot::Mutex<State>,
+    parts: Semaphore,
+}
+
+impl Lane {
+    /// A way over `bus` to `workers`; `reply_row` is what a row takes in a reply, in bytes.
+    pub fn new(bus: Bus, header: BatchHeader, reply_row: usize, workers: Workers, limits: Limits) -> Self {
+        let parts = Semaphore::new(limits.in_flight.max(1));
+        Self { bus, header, reply_row, workers, limits, state: parking_lot::Mutex::default(), parts }
+    }
+
+    /// Rows that fit into one message, both ways.
+    fn part_rows(&self, grant: &str) -> usize {
+        // What stands before the first segment, and room for a refusal's text in a reply.
+        const SPARE: usize = 4096;
+        let room = self.bus.max_payload().saturating_sub(SPARE + segment_size(grant, 0, 0));
+        let row = (self.header.columns as usize * 8).max(self.reply_row).max(1);
+        (room / row).min(self.limits.message_rows)
+    }
+
+    /// Predictions for the rows of one request.
+    pub async fn predict(self: &Arc<Self>, rows: Rows, meta: Meta, grant: &Arc<str>) -> Result<Answer, ServiceError> {
+        let fits = self.part_rows(grant);
+        if fits == 0 {
+            let detail = format!("a row of {} values is over the bus's message limit", self.header.columns);
+            return Err(ServiceError::new(ErrorCode::TooLarge, detail));
+        }
+        if rows.count as usize > fits {
+            return self.predict_in_parts(rows, fits, meta, grant).await;
+        }
+        let (answer, receiver) = oneshot::channel();
+        let pending = Pending { rows: rows.count, values: rows.values, meta, grant: Arc::clone(grant), answer };
+        if let Some(batch) = self.enqueue(pending)? {
+            let lane = Arc::clone(self);
+            tokio::spawn(async move { lane.fly(batch).await });
+        }
+        receiver.await.unwrap_or_else(|_| Err(ServiceError::internal()))
+    }
+
+    /// Takes a slot and what is to be sent, or leaves it waiting for one.
+    fn enqueue(&self, pending: Pending) -> Result<Option<Vec<Pending>>, ServiceError> {
+        let most = self.limits.in_flight.max(2 * self.workers.count());
+        let mut state = self.state.lock();
+        if state.in_flight < most && state.waiting.is_empty() {
+            state.in_flight += 1;
+            return Ok(Some(vec![pending]));
+        }
+        if state.waiting_rows + pending.rows as usize > self.limits.waiting_rows {
+            let mut error = ServiceError::new(
+                ErrorCode::Overloaded,
+                format!("too many rows wait for model '{}'; try again shortly", self.header.model),
+            );
+            error.retry_after_ms = Some(1000);
+            return Err(error);
+        }
+        state.waiting_rows += pending.rows as usize;
+        state.waiting.push_back(pending);
+        Ok(None)
+    }
+
+    /// What goes in the next message; without any, the slot is given back.
+    fn next(&self) -> Option<Vec<Pending>> {
+        let mut state = self.state.lock();
+        let mut batch = Vec::new();
+        let (mut bytes, mut rows) = (0, 0);
+        while let Some(pending) = state.waiting.front() {
+            let size = segment_size(&pending.grant, pending.rows as usize, self.header.columns as usize)
+                .max(pending.rows as usize * self.reply_row + 16);
+            rows += pending.rows as usize;
+            bytes += size;
+            let full = rows > self.limits.message_rows || bytes > self.bus.max_payload().saturating_sub(4096);
+            if full && !batch.is_empty() {
+                break;
+            }
+            state.waiting_rows -= pending.rows as usize;
+            batch.extend(state.waiting.pop_front());
+        }
+        if batch.is_empty() {
+            state.in_flight -= 1;
+            return None;
+        }
+        Some(batch)
+    }
+
+    /// A slot's life: one message after another while anything waits.
+    async fn fly(self: Arc<Self>, first: Vec<Pending>) {
+        // Also a panic gives the slot back.
+        let mut slot = Slot { lane: &self, held: true };
+        let mut batch = first;
+        loop {
+            batch.retain(|p| !p.answer.is_closed());
+            if !batch.is_empty() {
+                self.deliver(batch).await;
+            }
+            match self.next() {
+                Some(next) => batch = next,
+                None => {
+                    slot.held = false;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Sends a batch, asks again for what got no answer, and tells each caller.
+    async fn deliver(&self, mut batch: Vec<Pending>) {
+        let mut tried: Vec<InstanceId> = Vec::new();
+        let mut pause = Duration::from_millis(5);
+        loop {
+            let failure = match self.attempt(&batch, &mut tried).await {
+                Ok(reply) => {
+                    batch = settle(batch, reply);
+                    if batch.is_empty() {
+                        return;
+                    }
+                    unavailable()
+                }
+                Err(error) => refusal_of(&error),
+            };
+            let (over, rest): (Vec<_>, Vec<_>) = batch
+                .into_iter()
+                .filter(|p| !p.answer.is_closed())
+                .partition(|p| p.meta.deadline.has_passed() || !may_ask_again(failure.code));
+            for pending in over {
+                // A caller that has gone needs no answer.
+                let _ = pending.answer.send(Err(failure.clone()));
+            }
+            if rest.is_empty() {
+                return;
+            }
+            batch = rest;
+            if tried.len() >= self.workers.count() {
+                // Everybody was asked: begin again, not at once.
+                tried.clear();
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_millis(250));
+            }
+        }
+    }
+
+    /// One message to one worker.
+    async fn attempt(&self, batch: &[Pending], tried: &mut Vec<InstanceId>) -> Result<Reply, RequestError> {
+        let columns = self.header.columns as usize;
+        let capacity = batch.iter().map(|p| segment_size(&p.grant, p.rows as usize, columns)).sum();
+        let mut writer = RequestWriter::new(&self.header, capacity);
+        for p in batch {
+            writer.push(p.meta.deadline, p.meta.trace, &p.grant, p.rows, &p.values);
+        }
+        // The message is wanted as long as anybody in it waits.
+        let latest = batch.iter().map(|p| p.meta.deadline).max().unwrap_or(Deadline::after(Duration::ZERO));
+        let trace = batch.iter().find_map(|p| p.meta.trace);
+        let meta = Meta { deadline: latest.within(self.limits.attempt), trace };
+        let reply = self.ask(writer.finish(), meta, tried).await?;
+        match Reply::read(&reply) {
+            Ok(reply) if reply.segments.len() == batch.len() => Ok(reply),
+            Ok(_) => Err(RequestError::Service(ServiceError::internal())),
+            Err(error) => {
+                tracing::error!(%error, "a worker's reply can not be read");
+                Err(RequestError::Service(ServiceError::internal()))
+            }
+        }
+    }
+
+    async fn ask(&self, message: Bytes, meta: Meta, tried: &mut Vec<InstanceId>) -> Result<Bytes, RequestError> {
+        let chosen = self.workers.choose(tried);
+        let outcome = self.bus.request(&chosen.subject, message, meta).await;
+        if let (Err(error), Some(instance)) = (&outcome, &chosen.instance) {
+            tried.push(instance.clone());
+            if matches!(error, RequestError::Timeout { .. } | RequestError::NoResponders { .. }) {
+                tracing::warn!(worker = %instance, %error, "asking another worker");
+                self.workers.suspect(instance);
+            }
+        }
+        outcome
+    }
+
+    /// Rows over the message limit: in parts, several at a time, put together in order.
+    async fn predict_in_parts(
+        &self,
+        rows: Rows,
+        fits: usize,
+        meta: Meta,
+        grant: &Arc<str>,
+    ) -> Result<Answer, ServiceError> {
+        let part = |values: &[f64]| {
+            let values = values.to_vec();
+            async move {
+                let _permit = self.parts.acquire().await.map_err(|_| ServiceError::internal())?;
+                let (answer, receiver) = oneshot::channel();
+                let rows = (values.len() / self.header.columns as usize) as u32;
+                self.deliver(vec![Pending { rows, values, meta, grant: Arc::clone(grant), answer }]).await;
+                receiver.await.unwrap_or_else(|_| Err(ServiceError::internal()))
+            }
+        };
+        let parts = rows.values.chunks(fits * self.header.columns as usize).map(part);
+        let mut answers = try_join_all(parts).await?.into_iter();
+        let mut whole = answers.next().ok_or_else(ServiceError::internal)?;
+        for answer in answers {
+            whole.rows += answer.rows;
+            whole.queued_us = whole.queued_us.max(answer.queued_us);
+            whole.computed_us = whole.computed_us.saturating_add(answer.computed_us);
+            whole.values.extend(answer.values);
+            whole.labels.extend(answer.labels);
+        }
+        Ok(whole)
+    }
+}
+
+/// Tells each caller what its segment gave; those that a worker could not serve, and another may, come back.
+fn settle(batch: Vec<Pending>, reply: Reply) -> Vec<Pending> {
+    let mut again = Vec::new();
+    for (pending, outcome) in batch.into_iter().zip(reply.segments) {
+        match outcome {
+            Err(error) if error.code.is_transient() => again.push(pending),
+            Ok(answer) if answer.rows != pending.rows => {
+                let _ = pending.answer.send(Err(ServiceError::internal()));
+            }
+            // A caller that has gone needs no answer.
+            outcome => drop(pending.answer.send(outcome)),
+        }
+    }
+    again
+}
+
+struct Slot<'a> {
+    lane: &'a Lane,
+    held: bool,
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        if self.held {
+            self.lane.state.lock().in_flight -= 1;
+        }
+    }
+}
+
+fn may_ask_again(code: ErrorCode) -> bool {
+    code.is_transient() || code == ErrorCode::DeadlineExceeded
+}
+
+fn unavailable() -> ServiceError {
+    ServiceError::new(ErrorCode::Overloaded, "the workers are busy; try again shortly")
+}
+
+fn too_late() -> ServiceError {
+    ServiceError::new(ErrorCode::DeadlineExceeded, "no worker answered in time")
+}
+
+fn refusal_of(error: &RequestError) -> ServiceError {
+    match error {
+        RequestError::Service(error) => error.clone(),
+        RequestError::Timeout { .. } => too_late(),
+        RequestError::Full { .. } => unavailable(),
+        RequestError::NoResponders { .. } => {
+            ServiceError::new(ErrorCode::Unavailable, "no worker holds this model; try again shortly")
+        }
+        RequestError::TooLarge { .. } => ServiceError::new(ErrorCode::TooLarge, error.to_string()),
+        RequestError::Bus(_) => {
+            ServiceError::new(ErrorCode::Unavailable, "the workers can not be reached; try again shortly")
+        }
+    }
+}

@@ -1,0 +1,136 @@
+use arborgate_contracts::registry::FeatureType;
+use proptest::prelude::*;
+
+use super::*;
+
+fn feature(name: &str, missing: bool) -> Feature {
+    Feature { name: name.to_owned(), kind: FeatureType::Number, missing }
+}
+
+fn two() -> Signature {
+    Signature::new(&[feature("a", false), feature("b/c", false)])
+}
+
+fn faults(body: &str) -> Vec<(String, String)> {
+    let problem = parse(body.as_bytes(), &two(), 3).unwrap_err();
+    assert_eq!(problem.code, ErrorCode::Invalid, "{body}: {}", problem.detail);
+    problem.faults.into_iter().map(|f| (f.pointer, f.detail)).collect()
+}
+
+fn pointers(body: &str) -> Vec<String> {
+    faults(body).into_iter().map(|(pointer, _)| pointer).collect()
+}
+
+#[test]
+fn one_row_by_names_in_any_order() {
+    let rows = parse(br#" {"b/c": 2, "a": -1.5e0} "#, &two(), 3).unwrap();
+    assert_eq!(rows, Rows { count: 1, values: vec![-1.5, 2.0], many: false });
+}
+
+#[test]
+fn many_rows_by_names_and_positions() {
+    let rows = parse(br#"{"rows":[[1,2],{"b/c":4,"a":3}]}"#, &two(), 3).unwrap();
+    assert_eq!(rows, Rows { count: 2, values: vec![1.0, 2.0, 3.0, 4.0], many: true });
+}
+
+#[test]
+fn a_feature_may_be_called_rows() {
+    let signature = Signature::new(&[feature("rows", false)]);
+    assert_eq!(parse(br#"{"rows": 7}"#, &signature, 3).unwrap().values, [7.0]);
+}
+
+#[test]
+fn missing_values_only_where_the_model_knows_them() {
+    let signature = Signature::new(&[feature("a", true), feature("b", true)]);
+    let rows = parse(br#"{"a": null, "b": 1}"#, &signature, 3).unwrap();
+    assert!(rows.values[0].is_nan() && rows.values[1] == 1.0);
+    let absent = parse(br#"{"a": 1}"#, &signature, 3).unwrap_err();
+    assert_eq!(absent.faults[0].detail, "is missing; must be a number or null");
+    assert_eq!(pointers(r#"{"a": null, "b/c": 1}"#), ["/a"]);
+}
+
+#[test]
+fn every_fault_is_named_with_its_path() {
+    assert_eq!(
+        faults(r#"{"a":"x","c":{"deep":[1]},"a":1}"#),
+        [
+            ("/a".to_owned(), "must be a number".to_owned()),
+            ("/c".to_owned(), "is not a feature of this model; its features are a, b/c".to_owned()),
+            ("/a".to_owned(), "is given twice".to_owned()),
+            ("/b~1c".to_owned(), "is missing; must be a number".to_owned()),
+        ]
+    );
+    assert_eq!(
+        pointers(r#"{"rows":[{"a":true,"b/c":[]},[1],[1,2,3],7,[null,{}]]}"#.replace(",7,", ",").as_str()),
+        ["/rows/0/a", "/rows/0/b~1c", "/rows/1", "/rows/2", ""]
+    );
+    assert_eq!(pointers(r#"{"rows":[7,[1,2],{"a":1}]}"#), ["/rows/0", "/rows/2/b~1c"]);
+}
+
+#[test]
+fn numbers_out_of_range_are_faults_at_their_path() {
+    for number in ["1e400", "-1e400", "1e39", "3.5e38"] {
+        assert_eq!(pointers(&format!(r#"{{"a":{number},"b/c":1}}"#)), ["/a"], "{number}");
+        assert_eq!(pointers(&format!(r#"{{"rows":[[1,2],[1,{number}]]}}"#)), ["/rows/1/1"], "{number}");
+    }
+    assert!(parse(br#"{"a":3.4028234663852886e38,"b/c":1e-400}"#, &two(), 1).is_ok());
+}
+
+#[test]
+fn what_is_not_json_says_where() {
+    for body in
+        ["", "{", r#"{"a":NaN}"#, r#"{"a":Infinity}"#, r#"{"a":1,}"#, r#"{"a":1} x"#, "\u{feff}{}", r#"{"a":01}"#]
+    {
+        let problem = parse(body.as_bytes(), &two(), 3).unwrap_err();
+        assert_eq!(problem.code, ErrorCode::BadRequest, "{body}");
+        assert!(problem.detail.contains("line 1 column"), "{}", problem.detail);
+    }
+    assert_eq!(parse(&[b'{', 0xff, b'}'], &two(), 3).unwrap_err().code, ErrorCode::BadRequest);
+}
+
+#[test]
+fn other_forms_say_what_would_be_right() {
+    for body in [
+        "[]",
+        "7",
+        "null",
+        "\"x\"",
+        r#"{"rows":7}"#,
+        r#"{"rows":[]}"#,
+        r#"{"rows":[[1,2]],"a":1}"#,
+        r#"{"a":1,"rows":[[1,2]]}"#,
+    ] {
+        assert!(!faults(body).is_empty(), "{body}");
+    }
+    assert!(faults(r#"{"rows":[[1,2],[1,2],[1,2],[1,2]]}"#)[0].1.contains("at most 3 rows"));
+}
+
+#[test]
+fn depth_is_no_danger_and_faults_are_bounded() {
+    let deep = format!(r#"{{"a":{}1{},"b/c":1}}"#, "[".repeat(100_000), "]".repeat(100_000));
+    assert!(parse(deep.as_bytes(), &two(), 3).is_err());
+    let unknown = (0..1000).map(|i| format!(r#""x{i}":1"#)).collect::<Vec<_>>().join(",");
+    let problem = parse(format!("{{{unknown}}}").as_bytes(), &two(), 3).unwrap_err();
+    assert_eq!(problem.faults.len(), TOLD + 1);
+    assert!(problem.faults[TOLD].detail.contains("faults more"));
+}
+
+proptest! {
+    #[test]
+    fn numbers_are_read_as_serde_reads_them(values in proptest::collection::vec(-1e30f64..1e30, 2..=2)) {
+        let body = format!(r#"{{"rows":[[{:?},{:?}]]}}"#, values[0], values[1]);
+        prop_assert_eq!(parse(body.as_bytes(), &two(), 3).unwrap().values, values);
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(body in proptest::collection::vec(any::<u8>(), 0..64)) {
+        let _ = parse(&body, &two(), 3);
+    }
+
+    #[test]
+    fn no_json_makes_it_panic_or_give_a_part_of_a_row(body in r#"[\[\]{}:,"ab0-9.e/cnul rows]{0,48}"#) {
+        if let Ok(rows) = parse(body.as_bytes(), &two(), 3) {
+            prop_assert_eq!(rows.values.len(), rows.count as usize * 2);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The one table of the API's operations: path, who may, under which name limits know it. A test holds it against the
+//! OpenAPI document and walks it with every role.
+
+use arborgate_contracts::permission::Permission;
+use http::Method;
+
+/// Who may use an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody.
+    Public,
+    /// Whose roles hold the permission.
+    Needs(Permission),
+}
+
+/// An operation of the API.
+#[derive(Debug)]
+pub struct Operation {
+    /// `operationId` in the document, and its name in limits, metrics and spans.
+    pub id: &'static str,
+    /// As HTTP has it.
+    pub method: Method,
+    /// Segments; one in braces matches any segment.
+    pub path: &'static str,
+    /// Who may.
+    pub access: Access,
+}
+
+use Access::{Needs, Public};
+use Permission::{
+    AdminApiKeys, AdminBackup, AdminCrypto, AdminUsers, CryptoDecrypt, CryptoEncrypt, ModelsPredict, ModelsRead,
+    ModelsWrite,
+};
+
+const fn operation(id: &'static str, method: Method, path: &'static str, access: Access) -> Operation {
+    Operation { id, method, path, access }
+}
+
+const VERSION: &str = "/v1/models/{model}/versions/{version}";
+
+/// Every operation; the most frequent first.
+pub static OPERATIONS: [Operation; 22] = [
+    operation("predict", Method::POST, "/predict", Needs(ModelsPredict)),
+    operation("predict_model", Method::POST, "/v1/models/{model}/predict", Needs(ModelsPredict)),
+    operation("predict_version", Method::POST, "/v1/models/{model}/versions/{version}/predict", Needs(ModelsPredict)),
+    operation("token", Method::POST, "/token", Public),
+    operation("encrypt", Method::POST, "/encrypt", Needs(CryptoEncrypt)),
+    operation("decrypt", Method::POST, "/decrypt", Needs(CryptoDecrypt)),
+    operation("list_models", Method::GET, "/v1/models", Needs(ModelsRead)),
+    operation("get_model", Method::GET, "/v1/models/{model}", Needs(ModelsRead)),
+    operation("put_model_version", Method::PUT, VERSION, Needs(ModelsWrite)),
+    operation("delete_model_version", Method::DELETE, VERSION, Needs(ModelsWrite)),
+    operation("list_api_keys", Method::GET, "/v1/api-keys", Needs(AdminApiKeys)),
+    operation("create_api_key", Method::POST, "/v1/api-keys", Needs(AdminApiKeys)),
+    operation("delete_api_key", Method::DELETE, "/v1/api-keys/{id}", Needs(AdminApiKeys)),
+    operation("list_users", Method::GET, "/v1/users", Needs(AdminUsers)),
+    operation("create_user", Method::POST, "/v1/users", Needs(AdminUsers)),
+    operation("delete_user", Method::DELETE, "/v1/users/{name}", Needs(AdminUsers)),
+    operation("rotate_encryption_key", Method::POST, "/v1/encryption-keys", Needs(AdminCrypto)),
+    operation("export_encryption_keys", Method::POST, "/v1/encryption-keys/export", Needs(AdminCrypto)),
+    operation("backup", Method::GET, "/v1/backup", Needs(AdminBackup)),
+    operation("restore", Method::PUT, "/v1/backup", Needs(AdminBackup)),
+    operation("livez", Method::GET, "/livez", Public),
+    operation("readyz", Method::GET, "/readyz", Public),
+];
+
+/// What a request's method and path mean.
+#[derive(Debug, Clone, Copy)]
+pub enum Match {
+    /// An operation of the table.
+    Operation(&'static Operation),
+    /// The path is known, the method is not.
+    OtherMethod,
+    /// Nothing of the table.
+    Unknown,
+}
+
+/// Finds the operation; `path` has no slash at its end.
+pub fn find(method: &Method, path: &str) -> Match {
+    let mut known = false;
+    for operation in &OPERATIONS {
+        if matches(operation.path, path) {
+            // HEAD is GET without the body (RFC 9110 section 9.3.2).
+            if operation.method == method || (*method == Method::HEAD && operation.method == Method::GET) {
+                return Match::Operation(operation);
+            }
+            known = true;
+        }
+    }
+    if known { Match::OtherMethod } else { Match::Unknown }
+}
+
+/// The methods that a path knows, for `Allow`.
+pub fn allowed(path: &str) -> String {
+    let methods: Vec<&str> = OPERATIONS.iter().filter(|o| matches(o.path, path)).map(|o| o.method.as_str()).collect();
+    methods.join(", ")
+}
+
+fn matches(template: &str, path: &str) -> bool {
+    if !template.contains('{') {
+        return template == path;
+    }
+    let (mut wanted, mut given) = (template.split('/'), path.split('/'));
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return true,
+            (Some(w), Some(g)) if w == g || (w.starts_with('{') && !g.is_empty()) => {}
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_found_whole() {
+        let id = |method, path| match find(&method, path) {
+            Match::Operation(operation) => operation.id,
+            Match::OtherMethod => "405",
+            Match::Unknown => "404",
+        };
+        assert_eq!(id(Method::POST, "/predict"), "predict");
+        assert_eq!(id(Method::GET, "/predict"), "405");
+        assert_eq!(id(Method::POST, "/v1/models/iris/versions/1/predict"), "predict_version");
+        assert_eq!(id(Method::HEAD, "/v1/models"), "list_models");
+        for unknown in ["", "/", "/v1", "/v1/models//predict", "/v1/models/iris/versions", "/predict/x"] {
+            assert_eq!(id(Method::POST, unknown), "404", "{unknown}");
+        }
+        assert_eq!(allowed("/v1/models/iris/versions/1"), "PUT, DELETE");
+    }
+}

@@ -1,0 +1,72 @@
+//! Large bodies, streamed: bounded in bytes, and in the time between two pieces; never whole in memory.
+
+use std::io;
+use std::time::Duration;
+
+use arborgate_bus::{ObjectInfo, Objects, StoreError};
+use arborgate_contracts::ErrorCode;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use poem::{Body, Request, RequestBody};
+
+use crate::BodySizes;
+use crate::front::body::{too_large, too_slow};
+use crate::front::problem::Problem;
+
+/// A body on its way in.
+pub(crate) struct Upload {
+    body: Body,
+    most: u64,
+    patience: Duration,
+}
+
+impl Upload {
+    /// The body of a request.
+    pub(crate) fn of(request: &Request, body: &mut RequestBody) -> Result<Self, Problem> {
+        let sizes = request.extensions().get::<BodySizes>().copied().unwrap_or_default();
+        let declared = request.header("content-length").and_then(|text| text.parse::<u64>().ok());
+        if declared.is_some_and(|bytes| bytes > sizes.upload) {
+            return Err(too_large(usize::try_from(sizes.upload).unwrap_or(usize::MAX)));
+        }
+        let body = body.take().map_err(|_| Problem::from(arborgate_contracts::ServiceError::internal()))?;
+        Ok(Self { body, most: sizes.upload, patience: sizes.timeout })
+    }
+
+    /// Its pieces. Ends with an error when it is too large (`FileTooLarge`), too slow (`TimedOut`) or cut off.
+    pub(crate) fn pieces(self) -> impl Stream<Item = io::Result<Bytes>> + Send {
+        let Self { body, most, patience } = self;
+        let pieces = Box::pin(body.into_bytes_stream());
+        futures_util::stream::try_unfold((pieces, 0u64), move |(mut pieces, mut seen)| async move {
+            let next = tokio::time::timeout(patience, pieces.next()).await;
+            let Some(piece) = next.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?.transpose()? else {
+                return Ok(None);
+            };
+            seen += piece.len() as u64;
+            if seen > most {
+                return Err(io::Error::from(io::ErrorKind::FileTooLarge));
+            }
+            Ok(Some((piece, (pieces, seen))))
+        })
+    }
+
+    /// Into the object store.
+    pub(crate) async fn store(self, objects: &Objects, name: &str) -> Result<ObjectInfo, Problem> {
+        let most = self.most;
+        objects.put(name, Box::pin(self.pieces())).await.map_err(|error| match error {
+            StoreError::Input(error) => refusal(&error, most),
+            error => {
+                tracing::error!(error = &error as &dyn std::error::Error, "an upload could not be stored");
+                Problem::new(ErrorCode::Unavailable, "the upload could not be stored; try again shortly")
+            }
+        })
+    }
+}
+
+/// Why a body's pieces ended.
+pub(crate) fn refusal(error: &io::Error, most: u64) -> Problem {
+    match error.kind() {
+        io::ErrorKind::FileTooLarge => too_large(usize::try_from(most).unwrap_or(usize::MAX)),
+        io::ErrorKind::TimedOut => too_slow(),
+        _ => Problem::new(ErrorCode::BadRequest, "the body was cut off"),
+    }
+}

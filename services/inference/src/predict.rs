@@ -1,0 +1,148 @@
+//! The way of a prediction message: read, checked, queued, answered. The one handler of all predictions, on the subject of
+//! each version and on the worker's own. No mailbox is passed.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use arborgate_bus::{Handler, Incoming};
+use arborgate_contracts::wire::{PredictRequest, Segment, WireError};
+use arborgate_contracts::{ErrorCode, ServiceError};
+use arborgate_runtime::telemetry;
+use async_trait::async_trait;
+use bytes::Bytes;
+use tracing::Span;
+
+use crate::job::Job;
+use crate::kernel::Kernel;
+use crate::metrics::{Metrics, Reason};
+use crate::table::Table;
+
+/// Bytes of a reply beside its rows: the head, and for each segment its head or a short refusal.
+const REPLY_HEAD: usize = 15;
+const SEGMENT_HEAD: usize = 512;
+
+pub(crate) struct Predict {
+    pub(crate) table: Arc<Table>,
+    pub(crate) metrics: Metrics,
+    /// Of the bus.
+    pub(crate) max_payload: usize,
+}
+
+#[async_trait]
+impl Handler for Predict {
+    async fn handle(&self, request: Incoming) -> Result<Bytes, ServiceError> {
+        let arrived = Instant::now();
+        let PredictRequest { header, segments } =
+            PredictRequest::read(&request.payload).map_err(|error| self.unreadable(&error))?;
+        let Some(loaded) = self.table.get(&header.model, &header.version) else {
+            self.metrics.refused(Reason::NotHeld);
+            let detail = format!("this worker does not hold {} version {}; ask another", header.model, header.version);
+            return Err(ServiceError::new(ErrorCode::Unavailable, detail));
+        };
+        let kernel = loaded.line.kernel();
+        let refusals = self.refusals(&segments, header.columns as usize, kernel);
+        let spans = spans(&segments, &header.model, &header.version);
+        let shape = (kernel.columns(), kernel.width(), kernel.labels());
+        let waits = refusals.iter().any(Option::is_none);
+        let job = Arc::new(Job::new(segments, refusals, shape, arrived));
+        if waits {
+            let abandon = job.abandon_on_drop();
+            loaded.line.push(&job);
+            job.finished().await;
+            drop(abandon);
+        }
+        Ok(job.reply(|segment, times| {
+            if let Some(Some(span)) = spans.get(segment) {
+                record(span, times);
+            }
+        }))
+    }
+}
+
+impl Predict {
+    fn unreadable(&self, error: &WireError) -> ServiceError {
+        self.metrics.refused(Reason::Unreadable);
+        ServiceError::new(ErrorCode::BadRequest, error.to_string())
+    }
+
+    /// For each segment why it is not even queued.
+    fn refusals(&self, segments: &[Segment], columns: usize, kernel: &dyn Kernel) -> Vec<Option<ServiceError>> {
+        let mut room = self.max_payload.saturating_sub(REPLY_HEAD + SEGMENT_HEAD.saturating_mul(segments.len()));
+        let mut refusal = |segment: &Segment| {
+            let (reason, detail) = self.fault(segment, columns, kernel, &mut room)?;
+            self.metrics.refused(reason);
+            Some(ServiceError::new(reason.code(), detail))
+        };
+        segments.iter().map(&mut refusal).collect()
+    }
+
+    fn fault(
+        &self,
+        segment: &Segment,
+        columns: usize,
+        kernel: &dyn Kernel,
+        room: &mut usize,
+    ) -> Option<(Reason, String)> {
+        if segment.grant.is_empty() {
+            return Some((Reason::Forbidden, "the rows come without a grant".into()));
+        }
+        if columns != kernel.columns() {
+            let detail = format!("rows have {columns} values; the model takes {}", kernel.columns());
+            return Some((Reason::Invalid, detail));
+        }
+        if segment.rows == 0 {
+            return Some((Reason::Invalid, "there are no rows to predict".into()));
+        }
+        if segment.deadline.has_passed() {
+            return Some((Reason::Deadline, "the deadline passed on the way here".into()));
+        }
+        let row = kernel.width() * 8 + kernel.labels() * 4;
+        let answer = row.saturating_mul(segment.rows as usize);
+        if answer > *room {
+            let alone = self.max_payload.saturating_sub(REPLY_HEAD + SEGMENT_HEAD);
+            if answer > alone {
+                let detail =
+                    format!("the answer does not fit a message; ask for at most {} rows at once", alone / row.max(1));
+                return Some((Reason::TooLarge, detail));
+            }
+            return Some((Reason::Overloaded, "the answers to these rows do not fit one message together".into()));
+        }
+        *room -= answer;
+        None
+    }
+}
+
+/// A span for each segment whose caller is traced; empty where nothing is exported.
+fn spans(segments: &[Segment], model: &dyn std::fmt::Display, version: &dyn std::fmt::Display) -> Vec<Option<Span>> {
+    if !telemetry::is_exporting() {
+        return Vec::new();
+    }
+    let span = |segment: &Segment| {
+        let trace = segment.trace?;
+        let span = tracing::info_span!(
+            "inference.predict",
+            otel.kind = "server",
+            %model,
+            %version,
+            rows = segment.rows,
+            queued_us = tracing::field::Empty,
+            computed_us = tracing::field::Empty,
+            refused = tracing::field::Empty,
+        );
+        telemetry::set_parent(&span, &trace.to_string());
+        Some(span)
+    };
+    segments.iter().map(span).collect()
+}
+
+fn record(span: &Span, times: Option<(u32, u32)>) {
+    match times {
+        Some((queued_us, computed_us)) => {
+            span.record("queued_us", queued_us);
+            span.record("computed_us", computed_us);
+        }
+        None => {
+            span.record("refused", true);
+        }
+    }
+}

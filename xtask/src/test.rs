@@ -1,0 +1,16 @@
+//! Every test: Rust's, in which the end-to-end tests start the binary, then those of the generated clients.
+
+use crate::command::{cargo, run};
+use crate::error::Result;
+use crate::workspace::{self, Profile};
+use crate::{clients, setup};
+
+pub(crate) fn run_all(args: &[String]) -> Result {
+    setup::run()?;
+    if !args.is_empty() {
+        return run(cargo().args(["test", "--locked"]).args(args));
+    }
+    run(cargo().args(["test", "--locked", "--workspace"]))?;
+    clients::generate()?;
+    clients::test(&workspace::arborgate(Profile::Debug)?)
+}
