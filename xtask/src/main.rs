@@ -1,6 +1,7 @@
 //! The workshop: what is done to this repository, one module a command. `cargo xtask help` lists them.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to whoever typed it")]
 
+mod bench;
 mod certs;
 mod check;
 mod clients;
@@ -59,12 +60,23 @@ enum Task {
         /// Which
         script: load::Script,
     },
+    /// Compare with what users would otherwise take, in one run
+    Bench {
+        /// What
+        what: Bench,
+    },
     /// Make a development CA and server certificate
     Certs {
         /// Where
         #[arg(default_value = "certs")]
         folder: PathBuf,
     },
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Bench {
+    /// Processor time a request of /predict, all in one and over NATS, beside a bare echo
+    Edge,
 }
 
 fn main() -> ExitCode {
@@ -77,6 +89,7 @@ fn main() -> ExitCode {
         Task::Clients => setup::run().and_then(|()| clients::generate()),
         Task::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Task::Load { script } => load::run(script),
+        Task::Bench { what: Bench::Edge } => bench::edge::run(),
         Task::Certs { folder } => certs::make(&folder),
     };
     match done {

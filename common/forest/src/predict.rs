@@ -12,7 +12,7 @@ use crate::model::{Aggregation, Task};
 
 /// Rows that go through the trees together, and how few go one by one.
 const BLOCK_ROWS: usize = 64;
-const FEW_ROWS: usize = 4;
+const FEW_ROWS: usize = 8;
 
 /// Numbers of converted input that a thread keeps room for between calls.
 const KEPT_NUMBERS: usize = 1 << 20;

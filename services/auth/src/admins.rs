@@ -58,7 +58,7 @@ impl Admins {
     async fn is_there(&self, admin: &Administrator) -> Result<bool, Error> {
         let entry = self.users.get(&user_key(&admin.name)).await?;
         let record = read_optional::<UserRecord>(entry)?;
-        Ok(record.is_some_and(|(user, _)| user.name == admin.name))
+        Ok(record.is_some_and(|(user, _)| user.uid == admin.uid && user.is_admin()))
     }
 
     /// Applies an edit until it wins.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use arborgate_bus::{Handler, Incoming};
 use arborgate_contracts::wire::{PredictRequest, Segment, WireError};
-use arborgate_contracts::{ErrorCode, ServiceError};
+use arborgate_contracts::{ErrorCode, ModelName, ServiceError, TraceContext, Version};
 use arborgate_runtime::telemetry;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -41,7 +41,7 @@ impl Handler for Predict {
         };
         let kernel = loaded.line.kernel();
         let refusals = self.refusals(&segments, header.columns as usize, kernel);
-        let spans = spans(&segments, &header.model, &header.version);
+        let spans = spans(&segments, request.meta.trace, &header.model, &header.version);
         let shape = (kernel.columns(), kernel.width(), kernel.labels());
         let waits = refusals.iter().any(Option::is_none);
         let job = Arc::new(Job::new(segments, refusals, shape, arrived));
@@ -112,13 +112,18 @@ impl Predict {
     }
 }
 
-/// A span for each segment whose caller is traced; empty where nothing is exported.
-fn spans(segments: &[Segment], model: &dyn std::fmt::Display, version: &dyn std::fmt::Display) -> Vec<Option<Span>> {
+/// A span for each segment whose caller, or whose message, is traced; empty where nothing is exported.
+fn spans(
+    segments: &[Segment],
+    message: Option<TraceContext>,
+    model: &ModelName,
+    version: &Version,
+) -> Vec<Option<Span>> {
     if !telemetry::is_exporting() {
         return Vec::new();
     }
     let span = |segment: &Segment| {
-        let trace = segment.trace?;
+        let trace = segment.trace.or(message)?;
         let span = tracing::info_span!(
             "inference.predict",
             otel.kind = "server",

@@ -34,7 +34,7 @@ const MANAGED_AT_ONCE: usize = 8;
 /// In which requests under way are answered when a version is removed.
 const UNLOAD_GRACE: Duration = Duration::from_secs(30);
 
-/// The service, live. Dropped without [`Running::drain`] it stops at once.
+/// The service, live. Dropped without [`Running::drain`] it stops, and leaves what is under way.
 pub struct Running {
     stop: watch::Sender<bool>,
     presence: JoinHandle<()>,

@@ -150,7 +150,7 @@ impl Log {
         if let Some(open) = self.charges.iter().find(|c| c.kind == Kind::Open(id)).copied() {
             // The first answer was lost. What is left of the loan is counted from now, for who asks again may measure
             // from when it asked again.
-            let left = open.at.saturating_sub(now);
+            let left = rule.loan_ms();
             let granted = if left == 0 { 0 } else { open.permits };
             return Answer { reply: self.loan(now, rule, granted, left), changed };
         }
@@ -199,7 +199,7 @@ impl Log {
                 break;
             }
             counted += charge.permits;
-            if counted > rule.permits {
+            if counted >= rule.permits {
                 return until;
             }
         }

@@ -231,3 +231,103 @@ pub(super) fn oldest(now: u64, max_age: Option<Duration>) -> u64 {
     let age = max_age.map_or(u64::MAX, |age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
     now.saturating_sub(age)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(i: usize) -> Key {
+        Key::of(&[&i.to_string()])
+    }
+
+    fn record(revision: u64, value: Option<&'static str>) -> Record {
+        Record { revision, written: 1000 + revision, value: value.map(|v| Bytes::from_static(v.as_bytes())) }
+    }
+
+    #[test]
+    fn a_reader_that_is_too_slow_is_told_and_hinders_nobody() {
+        let mut contents = Contents::default();
+        let (_, mut slow) = contents.watch(None, None, 0).unwrap();
+        let (_, mut elsewhere) = contents.watch(Some(&Key::of(&["other"])), None, 0).unwrap();
+        for i in 0..2 * WATCH_BUFFER {
+            contents.apply(key(i), record(i as u64 + 1, Some("x")));
+        }
+        assert_eq!(contents.watchers.len(), 1);
+        let mut last = 0;
+        loop {
+            match slow.try_recv().unwrap() {
+                Ok(Change::Put(entry)) => {
+                    assert_eq!(entry.revision, last + 1);
+                    last = entry.revision;
+                }
+                Ok(Change::Current { revision }) => assert_eq!(revision, 0),
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => break assert!(error.to_string().contains("watching"), "{error}"),
+            }
+        }
+        assert!(last >= WATCH_BUFFER as u64, "{last}");
+        assert!(slow.try_recv().is_err_and(|e| e == mpsc::error::TryRecvError::Disconnected));
+        // Begun again from there, nothing is missing.
+        let (_, mut again) = contents.watch(None, Some(last), 0).unwrap();
+        let rest = std::iter::from_fn(|| again.try_recv().ok()).filter(|c| matches!(c, Ok(Change::Put(_)))).count();
+        assert_eq!(rest as u64 + last, 2 * WATCH_BUFFER as u64);
+        assert!(matches!(elsewhere.try_recv(), Ok(Ok(Change::Current { revision: 0 }))));
+        assert!(elsewhere.try_recv().is_err());
+    }
+
+    #[test]
+    fn from_before_forgotten_deletions_no_watch_begins() {
+        let mut contents = Contents::default();
+        for i in 0..5 {
+            contents.apply(key(i), record(2 * i as u64 + 1, Some("x")));
+            contents.apply(key(i), record(2 * i as u64 + 2, None));
+        }
+        let swept = contents.sweep(0, 2);
+        assert_eq!((swept.keys.len(), swept.floor), (3, 6));
+        contents.remove(swept);
+        for after in [0, 1, 5] {
+            let error = contents.watch(None, Some(after), 0).map(drop).unwrap_err();
+            let cause = std::error::Error::source(&error).unwrap().to_string();
+            assert!(cause.contains("up to revision 6 are forgotten"), "{cause}");
+        }
+        let (_, mut watch) = contents.watch(None, Some(6), 0).unwrap();
+        for (i, revision) in [(3, 8), (4, 10)] {
+            assert_eq!(watch.try_recv().unwrap().unwrap(), Change::Deleted { key: key(i), revision });
+        }
+        assert!(contents.watch(None, None, 0).is_ok());
+    }
+
+    #[test]
+    fn age_takes_out_values_and_deletions_and_forgets_nothing_that_lives() {
+        let mut contents = Contents::default();
+        contents.apply(key(1), record(1, Some("old")));
+        contents.apply(key(2), record(2, Some("deleted")));
+        contents.apply(key(2), record(3, None));
+        contents.apply(key(4), record(4, Some("new")));
+        let oldest = 1003;
+        assert!(contents.get(&key(1), oldest).is_none());
+        assert!(contents.get(&key(1), 1000).is_some());
+        let (_, mut watch) = contents.watch(None, None, oldest).unwrap();
+        assert!(matches!(watch.try_recv().unwrap().unwrap(), Change::Put(e) if e.revision == 4));
+        let swept = contents.sweep(oldest, TOMBSTONES);
+        assert_eq!(swept.keys, [key(1), key(2)]);
+        contents.remove(swept);
+        assert_eq!((contents.records.len(), contents.tombstones.len(), contents.floor()), (1, 0, 0));
+        assert_eq!(contents.revision(), 4);
+    }
+
+    #[test]
+    fn a_counter_that_was_left_behind_is_taken_from_the_records() {
+        let records = BTreeMap::from([(key(1), record(7, Some("x"))), (key(2), record(9, None))]);
+        let contents = Contents::stored(records, 3, 0);
+        assert_eq!(contents.revision(), 9);
+        assert_eq!(contents.sweep(0, 0).keys, [key(2)]);
+    }
+
+    #[test]
+    fn what_ages_is_younger_than_its_age() {
+        assert_eq!(oldest(5000, None), 0);
+        assert_eq!(oldest(5000, Some(Duration::from_secs(2))), 3000);
+        assert_eq!(oldest(5000, Some(Duration::MAX)), 0);
+    }
+}

@@ -135,9 +135,10 @@ fn refused(path: &Path, error: DatabaseError) -> OpenError {
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
             OpenError::InUse { path: path.to_owned() }
         }
-        DatabaseError::Storage(StorageError::Io(error)) if error.kind() != std::io::ErrorKind::InvalidData => {
-            OpenError::io("reading", path)(error)
-        }
+        DatabaseError::Storage(StorageError::Io(error)) => match error.kind() {
+            std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof => damaged(path, error),
+            _ => OpenError::io("reading", path)(error),
+        },
         other => damaged(path, other),
     }
 }

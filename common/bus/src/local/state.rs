@@ -59,9 +59,9 @@ impl State {
 
     /// One opened once keeps the spec that it was opened with.
     pub(super) fn bucket(&self, spec: &'static BucketSpec) -> Result<Bucket, StoreError> {
-        self.check_open()?;
         let mut known = self.known.lock();
         let mut opened = self.opened.write();
+        self.check_open()?;
         let shared = match opened.get(spec.name) {
             Some(shared) => Arc::clone(shared),
             None => {
@@ -136,6 +136,7 @@ impl State {
 
     /// Writes what waits and closes the file. Everything fails from now on, and watches end.
     pub(super) async fn close(&self) {
+        self.writer.refuse();
         let opened: Vec<_> = self.opened.read().values().cloned().collect();
         for bucket in opened {
             bucket.close();

@@ -82,9 +82,14 @@ impl Writer {
         self.queue.lock().is_none()
     }
 
-    /// Finishes what was asked and closes the file.
-    pub(super) fn close(&self) {
+    /// Takes no more.
+    pub(super) fn refuse(&self) {
         drop(self.queue.lock().take());
+    }
+
+    /// Takes no more, finishes what was asked and closes the file.
+    pub(super) fn close(&self) {
+        self.refuse();
         if let Some(thread) = self.thread.lock().take()
             && thread.join().is_err()
         {
@@ -229,4 +234,126 @@ fn prepare_change(commit: &mut Commit, bucket: Arc<Shared>, op: Op, reply: Reply
         }
         answer(reply, failure, || Ok(revision));
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use arborgate_contracts::Key;
+    use arborgate_contracts::bucket::{BucketSpec, Storage};
+    use bytes::Bytes;
+    use futures_util::FutureExt;
+
+    use super::super::bucket::Clock;
+    use super::super::contents::Contents;
+    use super::*;
+
+    const SPEC: BucketSpec =
+        BucketSpec { name: "swept", storage: Storage::Disk, history: 1, max_age: None, max_value: 64 };
+    static PLAIN: BucketSpec = SPEC;
+    static AGING: BucketSpec = BucketSpec { max_age: Some(Duration::from_secs(60)), ..SPEC };
+
+    fn bucket(spec: &'static BucketSpec, contents: Contents) -> Arc<Shared> {
+        Arc::new(Shared {
+            spec,
+            clock: Arc::new(Clock::start()),
+            contents: RwLock::new(contents),
+            closed: false.into(),
+            on_disk: true,
+        })
+    }
+
+    fn put(name: &str) -> Op {
+        Op::Write { key: Key::of(&[name]), value: Bytes::from_static(b"x"), expected: None }
+    }
+
+    fn change(worker: &Worker, bucket: &Arc<Shared>, ops: Vec<Op>) {
+        let commands = ops.into_iter().map(|op| {
+            let (reply, _) = oneshot::channel();
+            Command::Change { bucket: Arc::clone(bucket), op, reply }
+        });
+        worker.change(commands);
+    }
+
+    #[test]
+    fn what_is_swept_is_gone_from_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (database, _) = disk::open(folder.path()).unwrap();
+        let shared = bucket(&PLAIN, Contents::default());
+        let opened = Arc::new(RwLock::new(HashMap::from([(SPEC.name, Arc::clone(&shared))])));
+        let worker = Worker { database: Some(database), opened };
+        let names: Vec<String> = (0..10).map(|i| i.to_string()).collect();
+        change(&worker, &shared, names.iter().map(|n| put(n)).collect());
+        let delete = |n: &String| Op::Delete { key: Key::of(&[n]), expected: None };
+        change(&worker, &shared, names.iter().take(6).map(delete).collect());
+        // Of six deletions two are kept: revisions 15 and 16.
+        worker.sweep(2);
+        drop(worker);
+        let (database, mut loaded) = disk::open(folder.path()).unwrap();
+        let contents = loaded.buckets.remove(SPEC.name).unwrap();
+        for contents in [&contents, &*shared.contents.read()] {
+            assert_eq!((contents.revision(), contents.floor()), (16, 14));
+            assert_eq!(contents.list(None, 0).len(), 4);
+            assert_eq!(contents.sweep(0, 0).keys.len(), 2);
+        }
+
+        // The same bucket an hour later, as one that ages.
+        let mut aged = Contents::default();
+        aged.apply(Key::of(&["old"]), Record { revision: 1, written: 1, value: Some(Bytes::new()) });
+        let now = Clock::start().now();
+        aged.apply(Key::of(&["9"]), Record { revision: 2, written: now, value: Some(Bytes::new()) });
+        let shared = bucket(&AGING, aged);
+        let opened = Arc::new(RwLock::new(HashMap::from([(SPEC.name, Arc::clone(&shared))])));
+        let worker = Worker { database: Some(database), opened };
+        worker.sweep(TOMBSTONES);
+        let left: Vec<_> = shared.contents.read().list(None, 0).into_iter().map(|e| e.key).collect();
+        assert_eq!(left, [Key::of(&["9"])]);
+    }
+
+    #[test]
+    fn a_full_queue_refuses_and_recovers() {
+        let full = Counter::default();
+        let writer = Writer::start(None, Arc::default(), full.clone()).unwrap();
+        let shared = bucket(&PLAIN, Contents::default());
+        let ask = || Box::pin(writer.ask(|reply| Command::Change { bucket: Arc::clone(&shared), op: put("a"), reply }));
+        let held = shared.contents.write();
+        let mut waiting = Vec::new();
+        // The thread has taken one batch at most, and waits for the lock.
+        let refused = (0..QUEUE + BATCH + 1).find_map(|_| {
+            let mut asked = ask();
+            match (&mut asked).now_or_never() {
+                None => {
+                    waiting.push(asked);
+                    None
+                }
+                some => some,
+            }
+        });
+        assert!(matches!(refused, Some(Err(StoreError::Full))), "{refused:?}");
+        assert_eq!(full.get(), 1);
+        assert!(waiting.len() >= QUEUE);
+        drop(held);
+        let all = waiting.len() as u64;
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            for asked in waiting {
+                asked.await.unwrap();
+            }
+            assert_eq!(ask().await.unwrap(), all + 1);
+        });
+    }
+
+    #[test]
+    fn closing_finishes_what_was_asked() {
+        let writer = Writer::start(None, Arc::default(), Counter::default()).unwrap();
+        let shared = bucket(&PLAIN, Contents::default());
+        let mut asked: Vec<_> = (0..100)
+            .map(|_| Box::pin(writer.ask(|reply| Command::Change { bucket: Arc::clone(&shared), op: put("a"), reply })))
+            .collect();
+        let done: Vec<_> = asked.iter_mut().filter_map(|asked| asked.now_or_never()).collect();
+        writer.close();
+        assert_eq!(shared.contents.read().revision(), 100);
+        assert!(done.iter().all(Result::is_ok));
+        let late = writer.ask(|reply| Command::CreateBucket { name: "x", reply }).now_or_never().unwrap();
+        assert!(matches!(late, Err(StoreError::Backend { .. })), "{late:?}");
+    }
 }

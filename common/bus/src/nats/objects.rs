@@ -37,7 +37,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const LIST_LIMIT: Duration = Duration::from_secs(30);
 const PURGE_TRIES: usize = 3;
 const DIGEST: &str = "SHA-256=";
-const LONGEST_NAME: usize = 255;
 
 #[derive(Clone)]
 pub(super) struct ObjectStore {
@@ -140,18 +139,6 @@ impl ObjectStore {
         let digest = digest.ok_or(JsError::Stream("an object is stored without its SHA-256"))?;
         Ok(ObjectInfo { name: meta.name.clone(), size: meta.size as u64, digest: hex::encode(digest) })
     }
-}
-
-/// Refuses what is no name by [`ObjectInfo::name`].
-fn check_name(name: &str) -> Result<(), StoreError> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-    let part = |part: &str| !matches!(part, "" | "." | "..") && part.bytes().all(plain);
-    if name.len() <= LONGEST_NAME && name.split('/').all(part) {
-        return Ok(());
-    }
-    Err(StoreError::backend("naming an object")(
-        "a name is 1 to 255 of A-Z, a-z, 0-9, '.', '_', '-' and '/', no part empty, '.' or '..'",
-    ))
 }
 
 /// Chunks that are being stored and that nothing leads to yet. Dropped as such, also when the caller gave up on the way,
@@ -329,7 +316,6 @@ fn damaged(name: &str) -> std::io::Error {
 #[async_trait]
 impl ObjectsBackend for ObjectStore {
     async fn put(&self, name: &str, content: ObjectStream) -> Result<ObjectInfo, StoreError> {
-        check_name(name)?;
         let mut storing = Storing::new(self);
         if let Err(error) = storing.send_all(content).await {
             storing.undo().await;
@@ -349,7 +335,6 @@ impl ObjectsBackend for ObjectStore {
     }
 
     async fn get(&self, name: &str) -> Result<ObjectReader, StoreError> {
-        check_name(name)?;
         let what = "reading an object";
         let (meta, _) = self.meta(name).await.map_err(self.failed(what))?;
         let meta = meta.ok_or_else(|| StoreError::NoObject { name: name.to_owned() })?;
@@ -365,7 +350,6 @@ impl ObjectsBackend for ObjectStore {
     }
 
     async fn delete(&self, name: &str) -> Result<(), StoreError> {
-        check_name(name)?;
         self.replace(name, None).await.map_err(self.failed("deleting an object"))
     }
 

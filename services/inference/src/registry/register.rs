@@ -106,7 +106,8 @@ async fn point(registrar: &Registrar, request: &Register) -> Result<(), ServiceE
         let written = registrar.bucket.put(&default_key(), record).await;
         return written.map(drop).map_err(|error| unreachable(&error));
     }
-    if !is_only(registrar, &request.model).await? {
+    let found = registrar.bucket.get(&default_key()).await.map_err(|error| unreachable(&error))?;
+    if found.is_some() || !is_only(registrar, &request.model).await? {
         return Ok(());
     }
     match registrar.bucket.create(&default_key(), record).await {

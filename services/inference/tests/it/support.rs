@@ -62,7 +62,10 @@ impl System {
     }
 
     pub(crate) async fn with(config: LocalConfig) -> Self {
-        let bus = Bus::new(LocalBus::open(config).unwrap());
+        Self::on(Bus::new(LocalBus::open(config).unwrap())).await
+    }
+
+    pub(crate) async fn on(bus: Bus) -> Self {
         let models = bus.create_bucket(&MODELS).await.unwrap();
         let objects = bus.create_objects(ARTIFACTS).await.unwrap();
         Self { bus, models, objects, uploads: AtomicUsize::new(0) }

@@ -24,6 +24,8 @@ struct World {
 struct Behaviour {
     /// Permits it would spend in a millisecond, in thousandths.
     demand: u64,
+    /// Holds a loan back and spends it all in its last milliseconds, this many.
+    last: Option<u64>,
     want: u32,
     /// Longest way of a message.
     latency: u64,
@@ -102,8 +104,11 @@ fn play(world: &World) -> Vec<u64> {
 impl Edge {
     fn spend(&mut self, now: u64, behaviour: &Behaviour, spends: &mut Vec<u64>) {
         // Demand that is not met is lost, but for a little.
-        self.credit = (self.credit + behaviour.demand).min(1_000 + behaviour.demand);
+        self.credit = self.credit.saturating_add(behaviour.demand).min(1_000 + behaviour.demand);
         let Some(held) = &mut self.loan else { return };
+        if let Some(last) = behaviour.last {
+            self.credit = if now + last >= held.until { u64::MAX } else { 0 };
+        }
         while self.credit >= 1_000 && held.left > 0 && now < held.until {
             self.credit -= 1_000;
             held.left -= 1;
@@ -165,28 +170,31 @@ fn busiest(spends: &[u64], window: u64) -> u64 {
     most as u64
 }
 
-fn worlds() -> impl Strategy<Value = World> {
-    let behaviour = (
-        0..4_000u64,
-        1..200u32,
-        1..60u64,
-        any::<bool>(),
-        prop_oneof![Just(0u8), Just(60)],
-        prop_oneof![Just(0u8), Just(30)],
-    )
-        .prop_map(|(demand, want, latency, returns, loses_replies, crashes)| Behaviour {
+fn behaviours() -> impl Strategy<Value = Behaviour> {
+    let demand = prop_oneof![0..4_000u64, Just(1_000_000)];
+    let last = prop_oneof![2 => Just(None), 1 => (1..8u64).prop_map(Some)];
+    let chance = || prop_oneof![2 => Just(0u8), 1 => Just(50)];
+    let want = prop_oneof![1..20u32, Just(1_000)];
+    (demand, last, want, prop_oneof![Just(1u64), 1..60u64], any::<bool>(), chance(), chance()).prop_map(
+        |(demand, last, want, latency, returns, loses_replies, crashes)| Behaviour {
             demand,
+            last,
             want,
             latency,
             returns,
             loses_replies,
             crashes,
-        });
+        },
+    )
+}
+
+fn worlds() -> impl Strategy<Value = World> {
+    let clocks = prop_oneof![Just(vec![0]), prop::collection::vec(0..=SKEW, 1..4), Just(vec![0, SKEW])];
     (
-        1..300u64,
-        prop_oneof![50..400u64, 1_000..3_000u64],
-        prop::collection::vec(behaviour, 1..5),
-        prop::collection::vec(0..=SKEW, 1..4),
+        prop_oneof![1..12u64, 12..300u64],
+        prop_oneof![30..400u64, 1_000..3_000u64],
+        prop::collection::vec(behaviours(), 1..6),
+        clocks,
         prop::collection::vec(any::<u8>(), 64..257),
     )
         .prop_map(|(permits, window, edges, clocks, fate)| World {
@@ -195,7 +203,7 @@ fn worlds() -> impl Strategy<Value = World> {
             edges,
             clocks,
             fate,
-            length: 4_000,
+            length: 3_000 + window,
         })
 }
 
@@ -212,7 +220,7 @@ proptest! {
 fn honest(permits: u64, window: u64, edges: u64, overload: u64, length: u64) -> Vec<u64> {
     let demand = permits * 1_000 * overload / window / edges;
     let want = u32::try_from(permits).unwrap();
-    let edge = Behaviour { demand, want, latency: 3, returns: true, loses_replies: 0, crashes: 0 };
+    let edge = Behaviour { demand, last: None, want, latency: 3, returns: true, loses_replies: 0, crashes: 0 };
     let fate = (0..=250).map(|n: u8| n.wrapping_mul(41)).filter(|n| *n >= 40).collect();
     play(&World { permits, window, edges: vec![edge; edges as usize], clocks: vec![0], fate, length })
 }

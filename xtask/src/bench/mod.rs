@@ -1,0 +1,3 @@
+//! Benchmarks that compare in one run: these machines are noisy, and only a ratio means something.
+
+pub(crate) mod edge;
