@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::command::{program, run_within};
+use crate::command::{program, run_quietly, run_within};
 use crate::error::{Error, Result};
 use crate::server::Server;
 use crate::{openapi, workspace};
@@ -15,11 +15,11 @@ const LIMIT: Duration = Duration::from_secs(180);
 
 /// Generates both, into ignored folders, from the committed document.
 pub(crate) fn generate() -> Result {
-    println!("clients: generating");
-    within(program(workspace::python("python")).args(["-m", "openapi_spec_validator"]).arg(openapi::path()))?;
+    println!("clients: generate");
+    quietly(program(workspace::python("python")).args(["-m", "openapi_spec_validator"]).arg(openapi::path()))?;
     let python = python().join("generated");
     clear(&python)?;
-    within(
+    quietly(
         program(workspace::python("openapi-generator-cli"))
             .args(["generate", "--generator-name", "python", "--package-name", "arborgate_client"])
             .args(["--additional-properties", "generateSourceCodeOnly=true", "--global-property"])
@@ -33,13 +33,13 @@ pub(crate) fn generate() -> Result {
     let typescript = workspace::typescript();
     let generated = typescript.join("generated");
     clear(&generated)?;
-    within(node("openapi-typescript").arg(openapi::path()).arg("--output").arg(generated.join("schema.d.ts")))
+    quietly(node("openapi-typescript").arg(openapi::path()).arg("--output").arg(generated.join("schema.d.ts")))
 }
 
 /// Compiles both clients' tests and runs them against a server of this binary.
 pub(crate) fn test(binary: &Path) -> Result {
-    within(program(workspace::python("python")).args(["-m", "compileall", "-q"]).arg(python()))?;
-    within(node("tsc").arg("--project").arg(workspace::typescript()))?;
+    quietly(program(workspace::python("python")).args(["-m", "compileall", "-q"]).arg(python()))?;
+    quietly(node("tsc").arg("--project").arg(workspace::typescript()))?;
     let server = Server::start(binary)?;
     let tested = against(&server);
     if tested.is_err() {
@@ -51,10 +51,7 @@ pub(crate) fn test(binary: &Path) -> Result {
 fn against(server: &Server) -> Result {
     println!("clients: Python");
     let test = python().join("test_client.py");
-    within(
-        server
-            .introduce(program(workspace::python("python")).args(["-B", "-W", "error::DeprecationWarning"]).arg(test)),
-    )?;
+    within(server.introduce(program(workspace::python("python")).arg("-B").arg(test)))?;
     println!("clients: TypeScript");
     let test = workspace::typescript().join("generated/test/test.js");
     // Node reads its authorities from this variable only.
@@ -63,6 +60,10 @@ fn against(server: &Server) -> Result {
 
 fn within(command: &mut Command) -> Result {
     run_within(LIMIT, command)
+}
+
+fn quietly(command: &mut Command) -> Result {
+    run_quietly(LIMIT, command)
 }
 
 fn python() -> PathBuf {

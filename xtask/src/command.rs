@@ -51,6 +51,21 @@ pub(crate) fn run_within(limit: Duration, command: &mut Command) -> Result {
     }
 }
 
+/// As [`run_within`], but its output is shown only if it fails.
+///
+/// # Errors
+/// As there.
+pub(crate) fn run_quietly(limit: Duration, command: &mut Command) -> Result {
+    let unwritable = |error| Error::io("can not keep what a program says")(error);
+    let said = tempfile::NamedTempFile::new().map_err(unwritable)?;
+    let stdout = said.reopen().map_err(unwritable)?;
+    let stderr = stdout.try_clone().map_err(unwritable)?;
+    run_within(limit, command.stdout(stdout).stderr(stderr)).inspect_err(|_| {
+        let said = std::fs::read(said.path()).unwrap_or_default();
+        eprintln!("{}", String::from_utf8_lossy(&said));
+    })
+}
+
 /// Runs it and gives what it printed; its errors go where ours go.
 ///
 /// # Errors

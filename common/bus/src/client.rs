@@ -10,8 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arborgate_contracts::{Deadline, ErrorCode, InstanceId, Operation, Repeat, Service, ServiceError, Subject};
+use arborgate_runtime::{request_span, telemetry};
 use async_trait::async_trait;
 use bytes::Bytes;
+use tracing::Instrument;
 
 use crate::error::{BusError, RequestError};
 use crate::presence::Directory;
@@ -67,7 +69,10 @@ fn unreached(service: Service, source: &RequestError) -> ServiceError {
         RequestError::Timeout { .. } => {
             ServiceError::new(ErrorCode::DeadlineExceeded, format!("the {name} service gave no answer in time"))
         }
-        _ => ServiceError::new(ErrorCode::Unavailable, format!("the {name} service can not be reached; try again shortly")),
+        _ => ServiceError::new(
+            ErrorCode::Unavailable,
+            format!("the {name} service can not be reached; try again shortly"),
+        ),
     }
 }
 
@@ -136,7 +141,9 @@ impl Client {
         };
         let meta = Meta { deadline: meta.deadline.within(limit), ..meta };
         let outcome = self.bus.request(&subject, payload, meta).await;
-        if let (Err(RequestError::Timeout { .. } | RequestError::NoResponders { .. }), Some(instance)) = (&outcome, peer) {
+        if let (Err(RequestError::Timeout { .. } | RequestError::NoResponders { .. }), Some(instance)) =
+            (&outcome, peer)
+        {
             self.directory.suspect(instance);
         }
         outcome
@@ -193,7 +200,11 @@ where
             let detail = format!("a request of {} can not be read: is the edge of another version?", O::NAME);
             return Err(ServiceError::new(ErrorCode::BadRequest, detail));
         };
-        let reply = (self.answer)(body, request.meta).await?;
+        let span = request_span!("bus.serve", otel.kind = "server", service = O::SERVICE.as_str(), operation = O::NAME);
+        if let Some(trace) = request.meta.trace {
+            telemetry::set_parent(&span, &trace.to_string());
+        }
+        let reply = (self.answer)(body, request.meta).instrument(span).await?;
         serde_json::to_vec(&reply).map(Bytes::from).map_err(|error| {
             tracing::error!(operation = O::NAME, %error, "a reply can not be written");
             ServiceError::internal()
@@ -203,7 +214,12 @@ where
 
 /// Answers one operation for one instance: with its queue group, and on its own subject. At most `capacity` at a time on
 /// each.
-pub async fn serve<O, F, R>(bus: &Bus, instance: &InstanceId, capacity: usize, answer: F) -> Result<[Serving; 2], BusError>
+pub async fn serve<O, F, R>(
+    bus: &Bus,
+    instance: &InstanceId,
+    capacity: usize,
+    answer: F,
+) -> Result<[Serving; 2], BusError>
 where
     O: Operation,
     F: Fn(O, Meta) -> R + Send + Sync + 'static,

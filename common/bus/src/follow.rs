@@ -33,10 +33,7 @@ impl Drop for Follower {
 
 /// Calls `apply` for all that is there, then returns; then for every change, beginning again from the last revision
 /// when the watch breaks. Expiry by age is not seen.
-pub async fn follow(
-    bucket: Bucket,
-    mut apply: impl FnMut(Change) + Send + 'static,
-) -> Result<Follower, StoreError> {
+pub async fn follow(bucket: Bucket, mut apply: impl FnMut(Change) + Send + 'static) -> Result<Follower, StoreError> {
     let applied = Arc::new(AtomicU64::new(0));
     let mut watch = bucket.watch(None, None).await?;
     loop {

@@ -22,8 +22,8 @@ mod store;
 mod transport;
 
 pub use client::{CallError, Client, serve};
-pub use follow::{Follower, follow};
 pub use error::{BusError, RequestError, StoreError};
+pub use follow::{Follower, follow};
 pub use objects::{ObjectInfo, ObjectReader, ObjectStream, Objects, ObjectsBackend};
 pub use presence::{Directory, Peer, Presence};
 pub use store::{Bucket, BucketBackend, Change, Entry, Watch, to_json};

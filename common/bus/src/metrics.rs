@@ -17,13 +17,21 @@ pub struct Metrics {
 impl Metrics {
     /// Registers each; the names begin with `bus_`.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("bus_requests_full", "Requests refused because the responder's queue was full", self.full.clone());
+        registry.register(
+            "bus_requests_full",
+            "Requests refused because the responder's queue was full",
+            self.full.clone(),
+        );
         registry.register(
             "bus_messages_dropped",
             "Published messages dropped because a subscriber's buffer was full",
             self.dropped.clone(),
         );
-        registry.register("bus_writes_full", "Changes of the state refused because their queue was full", self.writes_full.clone());
+        registry.register(
+            "bus_writes_full",
+            "Changes of the state refused because their queue was full",
+            self.writes_full.clone(),
+        );
     }
 }
 

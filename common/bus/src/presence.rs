@@ -40,7 +40,8 @@ impl Presence {
         let subject = Subject::presence(service);
         let roll_call = bus.subscribe(&Subject::roll_call(service), CAPACITY).await?;
         let (holds, seen) = watch::channel(Vec::new());
-        let announcer = Announcer { bus: bus.clone(), subject: subject.clone(), instance: instance.clone(), holds: seen };
+        let announcer =
+            Announcer { bus: bus.clone(), subject: subject.clone(), instance: instance.clone(), holds: seen };
         announcer.announce(true).await?;
         let task = AbortOnDrop(tokio::spawn(announcer.run(roll_call)).abort_handle());
         Ok(Self { bus: bus.clone(), subject, instance, holds, _task: task })

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arborgate_contracts::{Deadline, ServiceError, Subject, TraceContext};
 use arborgate_contracts::bucket::BucketSpec;
+use arborgate_contracts::{Deadline, ServiceError, Subject, TraceContext};
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};

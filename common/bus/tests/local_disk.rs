@@ -322,8 +322,9 @@ async fn a_damaged_object_is_never_read_as_whole() {
     for damaged in [&flipped[..], &content[..50_000], &[], &longer] {
         std::fs::write(&file, damaged).unwrap();
         let error = objects.get_all("m", 1 << 20).await.unwrap_err();
-        let causes: Vec<String> =
-            std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source()).map(|e| e.to_string()).collect();
+        let causes: Vec<String> = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source())
+            .map(|e| e.to_string())
+            .collect();
         assert!(causes.iter().any(|cause| cause.contains("object m is damaged")), "{causes:?}");
     }
     std::fs::write(&file, &content).unwrap();

@@ -11,8 +11,7 @@ use arborgate_contracts::bucket::{BucketSpec, Storage};
 use bytes::Bytes;
 use proptest::prelude::*;
 
-static DISK: BucketSpec =
-    BucketSpec { name: "model", storage: Storage::Disk, history: 1, max_age: None, max_value: 8 };
+static DISK: BucketSpec = BucketSpec { name: "model", storage: Storage::Disk, history: 1, max_age: None, max_value: 8 };
 static MEMORY: BucketSpec = BucketSpec { storage: Storage::Memory, ..DISK };
 
 /// Which revision an operation expects.
@@ -35,7 +34,10 @@ enum Step {
 }
 
 fn keys() -> Vec<Key> {
-    [&["a"][..], &["a", "b"], &["a", "c"], &["ab"], &["a-", "x"], &["é", ""]].iter().map(|tokens| Key::of(tokens)).collect()
+    [&["a"][..], &["a", "b"], &["a", "c"], &["ab"], &["a-", "x"], &["é", ""]]
+        .iter()
+        .map(|tokens| Key::of(tokens))
+        .collect()
 }
 
 fn step() -> impl Strategy<Value = Step> {

@@ -3,3 +3,6 @@
 #[cfg(feature = "system")]
 pub mod nats;
 pub mod process;
+#[cfg(feature = "system")]
+pub mod system;
+mod watchdog;

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::watchdog;
+
 /// Where the binary is, when it is in neither of the other places.
 pub const BINARY_VARIABLE: &str = "ARBORGATE_NATS_SERVER";
 
@@ -44,6 +46,7 @@ impl NatsServer {
     pub async fn start(options: NatsOptions) -> io::Result<Self> {
         let binary = find_binary()?;
         let folder = tempfile::Builder::new().prefix("arborgate-nats-").tempdir()?;
+        watchdog::folder(folder.path())?;
         let mut server = Self { binary, folder, options, port: 0, child: None };
         server.spawn().await?;
         Ok(server)
@@ -86,6 +89,7 @@ impl NatsServer {
             }
             tokio::time::sleep(POLL).await;
         }
+        watchdog::ended(child.id());
         Ok(())
     }
 
@@ -95,7 +99,12 @@ impl NatsServer {
     /// The system's.
     pub fn kill(&mut self) -> io::Result<()> {
         match self.child.take() {
-            Some(mut child) => child.kill().and_then(|()| child.wait().map(drop)),
+            Some(mut child) => {
+                child.kill()?;
+                child.wait()?;
+                watchdog::ended(child.id());
+                Ok(())
+            }
             None => Ok(()),
         }
     }
@@ -140,8 +149,9 @@ impl NatsServer {
             .stdout(Stdio::null())
             .stderr(errors)
             .spawn()?;
-        let ports = self.folder.path().join(format!("nats-server_{}.ports", child.id()));
+        let (pid, ports) = (child.id(), self.folder.path().join(format!("nats-server_{}.ports", child.id())));
         self.child = Some(child);
+        watchdog::child(pid)?;
         let limit = Instant::now() + START_LIMIT;
         loop {
             if let Some(port) = read_port(&ports) {

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::watchdog;
+
 /// What `arborgate up` prints before its address, first, once it answers.
 pub const READY: &str = "arborgate is ready at ";
 
@@ -63,6 +65,7 @@ impl Program {
     /// The file is not there or may not run.
     pub fn start(&self) -> io::Result<Process> {
         let output = tempfile::Builder::new().prefix("arborgate-process-").tempdir()?;
+        watchdog::folder(output.path())?;
         let mut command = Command::new(&self.path);
         command
             .args(&self.args)
@@ -76,7 +79,9 @@ impl Program {
         }
         command.envs(self.envs.iter().map(|(name, value)| (name, value)));
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", self.path.display()));
-        Ok(Process { child: command.spawn().map_err(named)?, name: self.name(), output })
+        let process = Process { child: command.spawn().map_err(named)?, name: self.name(), output };
+        watchdog::child(process.pid())?;
+        Ok(process)
     }
 
     fn name(&self) -> String {
@@ -232,7 +237,9 @@ impl Process {
     /// The system's.
     pub fn kill(&mut self) -> io::Result<()> {
         self.child.kill()?;
-        self.child.wait().map(drop)
+        self.child.wait()?;
+        watchdog::ended(self.pid());
+        Ok(())
     }
 
     fn signal(&mut self, signal: Signal) -> io::Result<()> {
@@ -342,8 +349,7 @@ mod tests {
     #[cfg(feature = "system")]
     #[tokio::test]
     async fn the_same_under_tokio() {
-        let mut process =
-            shell("trap 'exit 0' TERM; echo ready at x; while :; do sleep 0.01; done").start().unwrap();
+        let mut process = shell("trap 'exit 0' TERM; echo ready at x; while :; do sleep 0.01; done").start().unwrap();
         assert_eq!(process.until_line("ready at ", LIMIT).await.unwrap(), "x");
         process.pause().unwrap();
         process.resume().unwrap();

@@ -13,6 +13,8 @@ use crate::console;
 use crate::error::Error;
 
 const CLIENT: &str = "client";
+/// Below localhost, for which the CA may sign, whatever else it may.
+const CLIENT_NAME: &str = "arborgate.localhost";
 const MASTER_KEY: &str = "master.key";
 
 /// Makes what is not there.
@@ -45,12 +47,15 @@ fn signed_after(certificate: &Path, ca: &Path) -> bool {
 }
 
 fn make_client(paths: &Paths, certificate: &Path, key: &Path) -> Result<(), Error> {
-    let cert_pem = fs::read_to_string(&paths.ca_cert)
-        .map_err(|source| Error::File { what: "read", path: paths.ca_cert.clone(), source })?;
+    let cert_pem = fs::read_to_string(&paths.ca_cert).map_err(|source| Error::File {
+        what: "read",
+        path: paths.ca_cert.clone(),
+        source,
+    })?;
     let secret = read_secret(&paths.ca_key)?;
     let key_pem = secret.as_text();
     let ca = DevCa::load(&cert_pem, key_pem.as_ref().map_or("", |text| text.expose()))?;
-    let issued = ca.client_cert("arborgate")?;
+    let issued = ca.client_cert(CLIENT_NAME)?;
     arborgate_runtime::files::replace(key, issued.key_pem.as_bytes(), SECRET_MODE)?;
     arborgate_runtime::files::replace(certificate, issued.cert_pem.as_bytes(), PUBLIC_MODE)?;
     Ok(())

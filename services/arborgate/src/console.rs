@@ -31,7 +31,12 @@ pub fn fail(error: &Error) {
 /// Rows under their heads, in columns.
 pub fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize, head: &str| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0).max(head.len())
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
+            .max(head.len())
     };
     let widths: Vec<usize> = heads.iter().enumerate().map(|(column, head)| width(column, head)).collect();
     let line = |cells: &mut dyn Iterator<Item = &str>| {

@@ -122,7 +122,9 @@ pub async fn await_prepared(bus: &Bus, master: Option<&MasterKey>) -> Result<(),
                     tracing::warn!("the cluster is not prepared yet: run `arborgate init` once; waiting");
                 }
             }
-            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "the state can not be read; waiting"),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the state can not be read; waiting")
+            }
         }
         told = told.wrapping_add(1);
         tokio::time::sleep(Duration::from_millis(500)).await;

@@ -48,8 +48,7 @@ pub async fn run(options: &UpOptions) -> Result<(), Error> {
     };
     let grace = *settings.shutdown.grace;
     let ready = health.clone();
-    let process =
-        Process { settings, bus: bus.clone(), health, metrics, master: Some(master), edge: Some(edge) };
+    let process = Process { settings, bus: bus.clone(), health, metrics, master: Some(master), edge: Some(edge) };
     let running = roles::start(process, &Role::ALL).await?;
     let address = running.address.map_or_else(String::new, |a| a.to_string());
     let url = format!("{}://{address}", if secure { "https" } else { "http" });
@@ -66,7 +65,8 @@ pub async fn run(options: &UpOptions) -> Result<(), Error> {
 /// The embedded state of a data folder.
 pub fn open_bus(data: &DataDir, metrics: &Registry) -> Result<Bus, Error> {
     let config = local::Config { data_dir: Some(data.path().to_owned()), ..local::Config::default() };
-    let opened = local::LocalBus::open(config).map_err(|source| Error::Open { path: data.path().to_owned(), source })?;
+    let opened =
+        local::LocalBus::open(config).map_err(|source| Error::Open { path: data.path().to_owned(), source })?;
     let mut registry = prometheus_client::registry::Registry::with_prefix("arborgate");
     opened.metrics().register(&mut registry);
     metrics.adopt(registry);

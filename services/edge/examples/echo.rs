@@ -10,7 +10,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use poem::web::{LocalAddr, RemoteAddr};
-use poem::{Addr, Endpoint, EndpointExt, IntoEndpoint, IntoResponse};
+use poem::{Addr, Endpoint, EndpointExt, IntoEndpoint};
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi, OpenApiService};
 use tokio::net::TcpListener;
@@ -56,7 +56,7 @@ async fn main() {
                     let at = Addr::SocketAddr(address);
                     let parts = (request, LocalAddr(at.clone()), RemoteAddr(at), http::uri::Scheme::HTTPS);
                     let response = endpoint.call(poem::Request::from(parts)).await;
-                    let response = response.unwrap_or_else(IntoResponse::into_response);
+                    let response = response.unwrap_or_else(|error| error.into_response());
                     Ok::<_, std::convert::Infallible>(hyper::Response::from(response))
                 }
             });

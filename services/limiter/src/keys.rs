@@ -12,7 +12,6 @@ use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::key::{KeyActor, Look, Shared, Waiting};
-use crate::metrics::Which;
 use crate::question::Question;
 
 /// When there are as many keys as may be, those that nobody asked about for this long make room …
@@ -50,7 +49,7 @@ impl Keys {
         {
             let mut waiting = waiting.lock();
             if waiting.len() >= self.config.mailbox {
-                self.shared.metrics.full(Which::Mailbox);
+                self.shared.metrics.full("mailbox");
                 return Err(busy("too many requests wait for one limit; try again shortly"));
             }
             waiting.push_back(question);
@@ -73,7 +72,7 @@ impl Keys {
                 self.sweep(&mut lines, IDLE_WHEN_FULL);
             }
             if lines.by_key.len() >= self.config.keys {
-                self.shared.metrics.full(Which::Keys);
+                self.shared.metrics.full("keys");
                 return Err(busy("too many limits are in use at once; try again shortly"));
             }
         }

@@ -13,7 +13,7 @@
 //! were in the log already, each with `at > x - W >= s - W`, and so were counted.
 //!
 //! Charges may be merged into a later one, and time stands still while the clock is behind: both only count more. A
-//! window longer than any that was asked of a key lately can not count what was forgotten before.
+//! window that was not asked of a key within its own length can not count what was forgotten meanwhile.
 //!
 //! **What loans can use**: a client that borrows, spends and returns at full rate holds a permit for its window and for
 //! the loan's length of a twentieth more, so it gets about 95 % of the limit; less of windows under a second, whose loans
@@ -91,8 +91,10 @@ pub(crate) struct Log {
     clock: u64,
     /// Charges are kept for this long: the longest window that is asked for.
     window: u64,
-    /// When it was last asked for.
+    /// When it was last asked for, or up to half of it before.
     asked: u64,
+    /// The longest of the other windows that were asked for; what is kept when the longest no longer is.
+    other: u64,
     /// By `at`.
     charges: Vec<Charge>,
 }
@@ -150,7 +152,7 @@ impl Log {
         if let Some(open) = self.charges.iter().find(|c| c.kind == Kind::Open(id)).copied() {
             // The first answer was lost. What is left of the loan is counted from now, for who asks again may measure
             // from when it asked again.
-            let left = rule.loan_ms();
+            let left = open.at.saturating_sub(now);
             let granted = if left == 0 { 0 } else { open.permits };
             return Answer { reply: self.loan(now, rule, granted, left), changed };
         }
@@ -174,20 +176,33 @@ impl Log {
         Loan { granted: ms(granted), valid_ms: ms(valid), remaining: self.left(now, rule), reset_ms: ms(reset) }
     }
 
-    /// Moves time on, keeps the window in mind and forgets what no window counts. Gives the time that holds, and whether
-    /// the window that is kept has grown.
+    /// Moves time on and forgets what no window counts. Gives the time that holds, and whether what is to be kept for how
+    /// long has changed.
     fn begin(&mut self, now: u64, rule: Rule) -> (u64, bool) {
         let now = now.min(MAX_TIME).max(self.clock);
         self.clock = now;
-        let grown = rule.window_ms > self.window;
-        if grown || rule.window_ms == self.window || now - self.asked > self.window {
-            self.window = rule.window_ms;
-            self.asked = now;
-        }
+        let changed = self.keep_for(now, rule.window_ms);
         let horizon = now.saturating_sub(self.window);
         let past = self.charges.partition_point(|c| c.at <= horizon);
         self.charges.drain(..past);
-        (now, grown && !self.charges.is_empty())
+        (now, changed && !self.charges.is_empty())
+    }
+
+    /// A window counts while it is asked for at least once in its own length.
+    fn keep_for(&mut self, now: u64, window: u64) -> bool {
+        let age = now - self.asked;
+        let before = (self.window, self.asked, self.other);
+        if window > self.window {
+            (self.window, self.asked, self.other) = (window, now, self.window);
+        } else if window == self.window {
+            // Written now and then, not with every question.
+            self.asked = if age > window / 2 { now } else { self.asked };
+        } else if age > self.window + self.window / 2 {
+            (self.window, self.asked, self.other) = (self.other.max(window), now, 0);
+        } else {
+            self.other = self.other.max(window);
+        }
+        before != (self.window, self.asked, self.other)
     }
 
     /// The first moment from `now` on at which one more permit has room.

@@ -1,7 +1,8 @@
 //! What this service counts.
 
+use arborgate_contracts::limiter::{Decision, Loan};
 use arborgate_runtime::metrics::SIZES;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -9,37 +10,22 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct Outcome {
-    outcome: Result,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub(crate) enum Result {
-    Allowed,
-    /// Allowed for later.
-    Waited,
-    Refused,
-    Lent,
+struct Outcome {
+    /// `allowed`, `waited` (allowed for later), `refused` or `lent`.
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct Queue {
-    queue: Which,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub(crate) enum Which {
-    /// As many keys are active as may be.
-    Keys,
-    /// As many questions wait for a key as may.
-    Mailbox,
+struct Queue {
+    /// `keys`: as many are active as may be; `mailbox`: as many questions wait for one as may.
+    queue: &'static str,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     decisions: Family<Outcome, Counter>,
     loans: Family<Outcome, Counter>,
-    pub(crate) permits_lent: Counter,
+    permits_lent: Counter,
     pub(crate) conflicts: Counter,
     pub(crate) state_failures: Counter,
     pub(crate) state_lost: Counter,
@@ -74,15 +60,22 @@ impl Metrics {
         metrics
     }
 
-    pub(crate) fn decided(&self, outcome: Result) {
+    pub(crate) fn decided(&self, decision: &Decision) {
+        let outcome = match decision {
+            Decision { allowed: false, .. } => "refused",
+            Decision { wait_ms: 0, .. } => "allowed",
+            _ => "waited",
+        };
         self.decisions.get_or_create(&Outcome { outcome }).inc();
     }
 
-    pub(crate) fn lent(&self, outcome: Result) {
+    pub(crate) fn lent(&self, loan: &Loan) {
+        let outcome = if loan.granted > 0 { "lent" } else { "refused" };
         self.loans.get_or_create(&Outcome { outcome }).inc();
+        self.permits_lent.inc_by(u64::from(loan.granted));
     }
 
-    pub(crate) fn full(&self, queue: Which) {
+    pub(crate) fn full(&self, queue: &'static str) {
         self.full.get_or_create(&Queue { queue }).inc();
     }
 }

@@ -8,7 +8,7 @@ use aws_lc_rs::digest;
 use tokio::sync::oneshot;
 
 use crate::log::{Log, MAX_DECIDED, Rule};
-use crate::metrics::{Metrics, Result as Outcome};
+use crate::metrics::Metrics;
 
 /// Longer than a hashed key is.
 const LONGEST_KEY: usize = 128;
@@ -86,17 +86,12 @@ impl Question {
     pub(crate) fn answer(self, metrics: &Metrics) {
         match self {
             Self::Decide(_, Awaited { sender, reply: Some(reply), .. }) => {
-                metrics.decided(match reply {
-                    Decision { allowed: false, .. } => Outcome::Refused,
-                    Decision { wait_ms: 0, .. } => Outcome::Allowed,
-                    _ => Outcome::Waited,
-                });
+                metrics.decided(&reply);
                 // Nobody may be waiting any more.
                 let _ = sender.send(Ok(reply));
             }
             Self::Borrow(_, Awaited { sender, reply: Some(reply), .. }) => {
-                metrics.lent(if reply.granted > 0 { Outcome::Lent } else { Outcome::Refused });
-                metrics.permits_lent.inc_by(u64::from(reply.granted));
+                metrics.lent(&reply);
                 let _ = sender.send(Ok(reply));
             }
             unanswered => unanswered.fail(ServiceError::internal()),

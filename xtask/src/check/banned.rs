@@ -47,7 +47,8 @@ pub(super) fn check() -> Result {
 }
 
 fn tree(args: &[&str]) -> Result<String> {
-    let common = ["tree", "--locked", "--target", "all", "--edges", "all", "--prefix", "none", "--format", "{p}"];
+    let common =
+        ["tree", "--locked", "--target", "all", "--edges", "normal,build,dev", "--prefix", "none", "--format", "{p}"];
     output(cargo().args(common).args(args))
 }
 

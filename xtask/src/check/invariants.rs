@@ -117,6 +117,17 @@ mod tests {
     }
 
     #[test]
+    fn a_crate_kept_to_one_folder_is_found_in_another() {
+        let metadata = workspace::metadata().unwrap();
+        let ours = folders(&metadata);
+        let packages = metadata.workspace_packages();
+        let edge = packages.iter().find(|package| package.name.as_str() == "arborgate-edge").unwrap();
+        assert_eq!(dependencies("services/edge", edge, &ours), [""; 0]);
+        let elsewhere = dependencies("services/auth", edge, &ours);
+        assert!(elsewhere.contains(&"services/auth depends on poem".to_owned()), "{elsewhere:?}");
+    }
+
+    #[test]
     fn what_is_reached_is_found_through_others() {
         let metadata = workspace::metadata().unwrap();
         let ours = folders(&metadata);

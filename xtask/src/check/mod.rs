@@ -1,4 +1,4 @@
-//! What must hold before a change is taken, beside the tests. Every check runs, then all findings are told.
+//! What must hold before a change is taken, beside the tests. Each check runs, whatever those before it found.
 
 mod banned;
 mod invariants;
@@ -13,27 +13,32 @@ type Check = (&'static str, fn() -> Result);
 
 const CHECKS: [Check; 8] = [
     ("format", format),
-    ("text of files", text::check),
-    ("licences and sources", licences::check),
-    ("banned crates", banned::check),
+    ("text", text::check),
+    ("licences", licences::check),
+    ("banned", banned::check),
     ("invariants", invariants::check),
     ("lints", lints),
-    ("documentation", documentation),
-    ("generated files", openapi::check),
+    ("docs", docs),
+    ("generated", openapi::check),
 ];
 
-pub(crate) fn run_all() -> Result {
+/// Those of these names; all without any.
+pub(crate) fn run_all(wanted: &[String]) -> Result {
+    if let Some(unknown) = wanted.iter().find(|name| CHECKS.iter().all(|(known, _)| known != name)) {
+        let known = CHECKS.map(|(name, _)| name).join(", ");
+        return Err(Error::Wrong(format!("there is no check '{unknown}'; there are: {known}")));
+    }
     let mut failed = Vec::new();
-    for (name, check) in CHECKS {
+    for (name, check) in CHECKS.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|w| w == name)) {
         match check() {
-            Ok(()) => println!("check: {name}: good"),
+            Ok(()) => println!("check {name}: good"),
             Err(error) => {
-                eprintln!("check: {name}: {}", error.with_causes());
-                failed.push(name.to_owned());
+                eprintln!("check {name}: {}", error.with_causes());
+                failed.push((*name).to_owned());
             }
         }
     }
-    found("failed", failed)
+    found("these checks failed", failed)
 }
 
 /// Ok if nothing was found.
@@ -51,7 +56,7 @@ fn lints() -> Result {
 }
 
 /// Links that lead nowhere.
-fn documentation() -> Result {
+fn docs() -> Result {
     let doc = ["doc", "--workspace", "--no-deps", "--document-private-items", "--locked", "--quiet"];
     run(cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings"))
 }

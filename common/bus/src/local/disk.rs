@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use arborgate_contracts::Key;
 use bytes::Bytes;
-use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition, TableError};
+use redb::{
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition, TableError,
+};
 
 use super::contents::{Contents, Record};
 use super::open::OpenError;
@@ -77,7 +79,11 @@ fn store_table(name: &str) -> String {
 
 /// Makes a folder for its owner only; one that is there is left as it is.
 pub(super) fn make_folder(path: &Path) -> Result<(), OpenError> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(OpenError::io("making the folder", path))
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(OpenError::io("making the folder", path))
 }
 
 /// Makes what was done in a folder last.

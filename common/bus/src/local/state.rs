@@ -1,6 +1,6 @@
 //! Which buckets and object stores there are, and opening them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -128,7 +128,7 @@ impl State {
         {
             let stores = self.stores.lock();
             if !stores.contains_key(name) {
-                self.known.lock().stores.entry(name.to_owned()).or_insert_with(BTreeMap::new);
+                self.known.lock().stores.entry(name.to_owned()).or_default();
             }
         }
         self.objects(name)

@@ -31,11 +31,26 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 /// What the thread is asked to do.
 pub(super) enum Command {
     /// Gives the new revision.
-    Change { bucket: Arc<Shared>, op: Op, reply: Reply<u64> },
-    CreateBucket { name: &'static str, reply: Reply<()> },
-    CreateStore { name: &'static str, reply: Reply<()> },
+    Change {
+        bucket: Arc<Shared>,
+        op: Op,
+        reply: Reply<u64>,
+    },
+    CreateBucket {
+        name: &'static str,
+        reply: Reply<()>,
+    },
+    CreateStore {
+        name: &'static str,
+        reply: Reply<()>,
+    },
     /// Points an object's name to another file, or to none. Gives the file that nothing points to any more.
-    Object { index: Arc<Index>, name: String, row: Option<ObjectRow>, reply: Reply<Option<ObjectRow>> },
+    Object {
+        index: Arc<Index>,
+        name: String,
+        row: Option<ObjectRow>,
+        reply: Reply<Option<ObjectRow>>,
+    },
 }
 
 /// Buckets in use, by name.

@@ -45,7 +45,7 @@ pub(super) async fn serve(
         link: Arc::clone(link),
         subject: subject.clone(),
         subscriber,
-        room: Arc::new(Semaphore::new(capacity)),
+        room: Arc::new(Semaphore::new(capacity.min(Semaphore::MAX_PERMITS))),
         most: capacity.saturating_add(REPLIES_WAITING),
         handler,
         under_way: JoinSet::new(),
@@ -212,7 +212,7 @@ impl Drop for AbortOnDrop {
 
 pub(super) async fn subscribe(link: &Arc<Link>, subject: &Subject, capacity: usize) -> Result<Subscription, BusError> {
     let mut subscriber = link.subscribe(subject.as_str(), None).await?;
-    let (sender, receiver) = mpsc::channel(capacity.max(1));
+    let (sender, receiver) = mpsc::channel(capacity.clamp(1, Semaphore::MAX_PERMITS));
     let metrics = link.metrics().clone();
     let task = tokio::spawn(async move {
         while let Some(message) = subscriber.next().await {

@@ -186,7 +186,8 @@ async fn racing_puts_leave_one_whole(f: Fixture) {
 async fn bad_names_are_refused(f: Fixture) {
     let store = make(&f).await;
     let long = "x".repeat(256);
-    let bad = ["", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "./a", "a\\b", "a b", "é", "a\0b", "a\nb", "a*", &long];
+    let bad =
+        ["", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "./a", "a\\b", "a b", "é", "a\0b", "a\nb", "a*", &long];
     for name in bad {
         let put = within(store.put(name, whole(b"x"))).await;
         assert!(put.is_err(), "{name:?} was accepted");

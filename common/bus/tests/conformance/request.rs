@@ -40,8 +40,8 @@ async fn payloads_arrive_and_return(f: Fixture) {
 
 async fn an_error_of_the_service_returns_whole(f: Fixture) {
     let fault = |n: u32| Fault { pointer: format!("/rows/{n}/é \r\n"), detail: "no \"number\"\u{0}".into() };
-    let mut error = ServiceError::new(ErrorCode::Invalid, "two \r\n places: é")
-        .with_faults((0..50).map(fault).collect());
+    let mut error =
+        ServiceError::new(ErrorCode::Invalid, "two \r\n places: é").with_faults((0..50).map(fault).collect());
     error.retry_after_ms = Some(u64::MAX);
     let answer = error.clone();
     let failing = handler(move |_| {

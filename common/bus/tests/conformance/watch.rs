@@ -174,8 +174,11 @@ async fn only_below_the_prefix(f: Fixture) {
 async fn every_watch_sees_everything(f: Fixture) {
     let bucket = f.one.bus.create_bucket(&SPEC).await.unwrap();
     let there = f.two.bus.bucket(&SPEC).await.unwrap();
-    let mut readers =
-        [Reader::on(&bucket, None, None).await, Reader::on(&there, None, None).await, Reader::on(&there, None, Some(0)).await];
+    let mut readers = [
+        Reader::on(&bucket, None, None).await,
+        Reader::on(&there, None, None).await,
+        Reader::on(&there, None, Some(0)).await,
+    ];
     for reader in &mut readers {
         assert_eq!(reader.up_to_current().await, []);
     }

@@ -47,6 +47,8 @@ pub async fn start(
     let failed = |source| Error::Listen { addr, source };
     let listener = TcpListener::bind(addr).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
+    // Port 0 is known only here.
+    tracing::info!(address = %bound, "operations are answered");
     if !bound.ip().is_loopback() {
         tracing::warn!(%bound, "operations are answered to whoever reaches this address, without authentication");
     }

@@ -31,7 +31,8 @@ impl Client {
             Some(server) => (builder, server.trim_end_matches('/').to_owned(), server.clone()),
             None => {
                 let socket = options.data_dir.join(SOCKET);
-                let name = format!("the all-in-one of {} (is it running? or give --server)", options.data_dir.display());
+                let name =
+                    format!("the all-in-one of {} (is it running? or give --server)", options.data_dir.display());
                 (builder.unix_socket(socket), "http://localhost".to_owned(), name)
             }
         };
@@ -65,7 +66,8 @@ impl Client {
         }
         let status = response.status();
         let problem: Value = response.json().await.unwrap_or_default();
-        let mut text = problem["detail"].as_str().map_or_else(|| format!("the server answered {status}"), str::to_owned);
+        let mut text =
+            problem["detail"].as_str().map_or_else(|| format!("the server answered {status}"), str::to_owned);
         for fault in problem["errors"].as_array().into_iter().flatten() {
             let (pointer, detail) = (fault["pointer"].as_str(), fault["detail"].as_str());
             text.push_str(&format!("\n  {}: {}", pointer.unwrap_or_default(), detail.unwrap_or_default()));

@@ -26,7 +26,9 @@ pub async fn run(options: &ResetOptions, data_dir: &Path) -> Result<(), Error> {
     let made = arborgate_auth::reset_password(&bus, &settings.auth, &name, given).await.map_err(Error::service("auth"));
     bus.close().await;
     match made? {
-        Some(password) => console::print(&format!("the new password of '{name}' is {}   (shown this once)\n", password.0)),
+        Some(password) => {
+            console::print(&format!("the new password of '{name}' is {}   (shown this once)\n", password.0))
+        }
         None => console::print(&format!("the password of '{name}' is set\n")),
     }
 }

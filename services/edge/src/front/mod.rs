@@ -111,7 +111,7 @@ impl Front {
         }
         let trace = trace_of(&request);
         let admission = Meta { trace, ..Meta::within(ADMISSION) };
-        let (caller, limits) = match self.admit(operation, &request, peer, id, admission).await {
+        let (caller, limits) = match self.admit(operation, &request, peer, admission).await {
             Ok(admitted) => admitted,
             Err(refused) => {
                 let (problem, headers) = *refused;
@@ -136,7 +136,6 @@ impl Front {
         operation: &'static Operation,
         request: &Request,
         peer: &Peer,
-        id: &RequestId,
         meta: Meta,
     ) -> Result<(Arc<Caller>, Headers), Box<(Problem, Headers)>> {
         let plain = |problem: Problem| Box::new((problem, Headers::default()));
@@ -156,7 +155,7 @@ impl Front {
                 Some(caller)
             }
         };
-        let headers = self.how_often(operation, caller.as_deref(), address, id, meta).await?;
+        let headers = self.how_often(operation, caller.as_deref(), address, meta).await?;
         Ok((caller.unwrap_or_else(admitted::nobody), headers))
     }
 
@@ -165,10 +164,9 @@ impl Front {
         operation: &'static Operation,
         caller: Option<&Caller>,
         address: IpAddr,
-        id: &RequestId,
         meta: Meta,
     ) -> Result<Headers, Box<(Problem, Headers)>> {
-        let outcome = self.limits.check(operation, caller, address, id, meta).await;
+        let outcome = self.limits.check(operation, caller, address, meta).await;
         outcome.map_err(|refused| Box::new((refused.problem, refused.headers)))
     }
 }

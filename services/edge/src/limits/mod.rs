@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arborgate_bus::{Client, Meta};
 use arborgate_contracts::limiter::Limit;
-use arborgate_contracts::{ErrorCode, RequestId};
+use arborgate_contracts::ErrorCode;
 use aws_lc_rs::digest;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -97,7 +97,6 @@ impl Limits {
         operation: &Operation,
         caller: Option<&Caller>,
         address: IpAddr,
-        id: &RequestId,
         meta: Meta,
     ) -> Result<Headers, Box<Refused>> {
         let mut headers = Headers::default();
@@ -113,7 +112,7 @@ impl Limits {
             };
             let outcome = match prepared.policy.class() {
                 Class::Fast => self.fast.take(*index, prepared, &who, meta).await,
-                Class::Strict => self.strict.decide(prepared, &who, id, meta).await,
+                Class::Strict => self.strict.decide(prepared, &who, meta).await,
             };
             let verdict = outcome.map_err(|problem| Box::new(Refused { problem, headers: Headers::default() }))?;
             describe(&mut headers, prepared, verdict);

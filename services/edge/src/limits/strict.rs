@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use arborgate_bus::{Client, Meta};
-use arborgate_contracts::RequestId;
 use arborgate_contracts::limiter::Decide;
 
 use super::policy::Mode;
 use super::{Prepared, Verdict, key};
 use crate::front::problem::Problem;
+use crate::front::request_id;
 
 pub(super) struct Strict {
     limiter: Client,
@@ -23,14 +23,14 @@ impl Strict {
         &self,
         prepared: &Prepared,
         who: &str,
-        id: &RequestId,
         meta: Meta,
     ) -> Result<Verdict, Problem> {
         let max_wait = if prepared.policy.mode == Mode::Throttle { *prepared.policy.max_wait } else { Duration::ZERO };
         let question = Decide {
             key: key(&prepared.policy, who),
             limit: prepared.limit,
-            id: id.clone(),
+            // Never the caller's own: a question asked twice counts once.
+            id: request_id::fresh(),
             max_wait_ms: u32::try_from(max_wait.as_millis()).unwrap_or(u32::MAX),
         };
         let decision = self.limiter.call(&question, Some(&question.key), meta).await?;

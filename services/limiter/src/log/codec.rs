@@ -3,7 +3,7 @@
 //! | | |
 //! |---|---|
 //! | version | one byte, 1 |
-//! | clock, window, clock − asked | milliseconds |
+//! | clock, window, clock − asked, other | milliseconds |
 //! | number of charges | |
 //! | each charge, by time | (milliseconds since the one before, the first since 0) × 4 + kind |
 //! | … kind 0, decided | id, 8 bytes, little-endian |
@@ -48,7 +48,8 @@ impl Log {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(32 + self.charges.len() * 12);
         out.push(VERSION);
-        for number in [self.clock, self.window, self.clock.saturating_sub(self.asked), self.charges.len() as u64] {
+        let age = self.clock.saturating_sub(self.asked);
+        for number in [self.clock, self.window, age, self.other, self.charges.len() as u64] {
             put(&mut out, number);
         }
         let mut before = 0;
@@ -84,6 +85,7 @@ impl Log {
         let clock = number(input, "its clock", MAX_NUMBER)?;
         let window = number(input, "its window", MAX_NUMBER)?;
         let asked = clock.saturating_sub(number(input, "its window's age", MAX_NUMBER)?);
+        let other = number(input, "its other window", MAX_NUMBER)?;
         let count = number(input, "its number of charges", MAX_CHARGES)?;
         let mut charges = Vec::new();
         let mut at = 0;
@@ -104,7 +106,7 @@ impl Log {
         if !input.is_empty() {
             return Err(LogError::Impossible { what: "the number of bytes after its end", value: input.len() as u64 });
         }
-        Ok(Self { clock, window, asked, charges })
+        Ok(Self { clock, window, asked, other, charges })
     }
 }
 

@@ -125,7 +125,7 @@ impl Edge {
 
     /// Crashes, or asks for a loan when it has none.
     fn reach(&mut self, now: u64, behaviour: &Behaviour, fate: &mut Fate<'_>, number: u64) {
-        if behaviour.crashes > 0 && now % 97 == 0 && fate.strikes(behaviour.crashes) {
+        if behaviour.crashes > 0 && now.is_multiple_of(97) && fate.strikes(behaviour.crashes) {
             *self = Self { loans: self.loans + 1, ..Self::default() };
         }
         if self.loan.is_some() || self.asking.is_some() || now < self.rest_until {
@@ -299,6 +299,19 @@ fn loans_and_decisions_share_a_limit() {
     assert_eq!(log.borrow(5_010, rule, 2, 5, &[]).reply.granted, 0);
     // Booked behind the decisions, for the loan counts until a window after its end.
     assert_eq!(log.decide(5_010, rule, 9, 2_000).reply.wait_ms, 1_000);
+}
+
+#[test]
+fn merging_only_ever_counts_longer() {
+    let rule = Rule { permits: 1_000, window_ms: 12_800 };
+    let mut log = Log::default();
+    log.borrow(50_000, rule, 1, 10, &[]);
+    log.borrow(50_000, rule, 2, 10, &[]);
+    log.borrow(50_010, rule, 3, 0, &[(1, 10)]);
+    log.borrow(50_090, rule, 4, 0, &[(2, 7)]);
+    assert_eq!(log.charges, [Charge { at: 50_090, permits: 17, kind: Kind::Closed }]);
+    assert_eq!(log.left(50_090 + 12_799, rule), 983);
+    assert_eq!(log.left(50_090 + 12_800, rule), 1_000);
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn a_permit_may_be_booked_ahead_in_order() {
     assert_eq!((fourth.allowed, fourth.wait_ms), (true, 900));
     let fifth = log.decide(10_500, rule, 5, 10_000).reply;
     assert_eq!((fifth.allowed, fifth.wait_ms), (true, 1_500));
-    assert_eq!(log.decide(10_500, rule, 6, 1_899).reply.allowed, false);
+    assert!(!log.decide(10_500, rule, 6, 1_899).reply.allowed);
     assert_eq!(log.decide(10_500, rule, 6, 1_899).reply.reset_ms, 1_900);
     // Nobody passes those who wait.
     assert!(!decide(&mut log, 11_000, rule, 7).allowed);
@@ -102,7 +102,7 @@ fn the_largest_log_fits_its_bucket_and_stays_exact() {
     let full = |step: u64| {
         let id = |n: u64| Kind::Decided(n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let charges = (1..=rule.permits).map(|n| Charge { at: start + n * step, permits: 1, kind: id(n) }).collect();
-        Log { clock: start + rule.permits * step, window: rule.window_ms, asked: start, charges }
+        Log { clock: start + rule.permits * step, window: rule.window_ms, asked: start, other: 0, charges }
     };
     let mut log = full(8_000);
     let now = log.clock;
@@ -149,24 +149,47 @@ fn questions() -> impl Strategy<Value = Vec<Question>> {
     })
 }
 
-/// All permits that were ever given: id and time.
+/// All permits that were ever given, and all windows that were asked for.
 #[derive(Default)]
 struct Model {
-    clock: u64,
-    given: Vec<(u64, u64)>,
+    given: Vec<Given>,
+    asked: Vec<(u64, u64)>,
+}
+
+#[derive(Clone, Copy)]
+struct Given {
+    id: u64,
+    at: u64,
+    /// No window that is asked for at least once in its length reaches back to it, at some time since.
+    may_be_forgotten: bool,
 }
 
 impl Model {
-    fn within(&self, end: u64, window: u64) -> usize {
-        self.given.iter().filter(|(_, at)| *at <= end && *at + window > end).count()
+    fn ask(&mut self, now: u64, window: u64) {
+        self.asked.push((now, window));
+        let kept = self.asked.iter().filter(|(at, window)| now.saturating_sub(*at) <= *window).map(|(_, w)| *w).max();
+        for given in &mut self.given {
+            given.may_be_forgotten |= given.at + kept.unwrap() <= now;
+        }
     }
 
-    /// The first moment at which the window that ends there, and every later one, has room: tried one by one.
-    fn earliest(&self, rule: Rule) -> u64 {
-        (self.clock..)
-            .find(|t| (self.given.iter().filter(|(_, at)| *at + rule.window_ms > *t).count() as u64) < rule.permits)
-            .unwrap()
+    /// The first moment from `now` on at which the windows that end there or later have room: tried one by one.
+    fn earliest(&self, now: u64, rule: Rule, all: bool) -> u64 {
+        let counts = |t: u64| {
+            let held = self.given.iter().filter(|g| (all || !g.may_be_forgotten) && g.at + rule.window_ms > t);
+            held.count() as u64
+        };
+        (now..).find(|t| counts(*t) < rule.permits).unwrap()
     }
+
+    fn known(&self, now: u64, id: u64, window: u64, all: bool) -> Option<Given> {
+        let within = |g: &&Given| g.id == id && g.at + window > now && (all || !g.may_be_forgotten);
+        self.given.iter().rev().find(within).copied()
+    }
+}
+
+fn is_in(log: &Log, id: u64, at: u64) -> bool {
+    log.charges.iter().any(|c| c.at == at && c.kind == Kind::Decided(id))
 }
 
 proptest! {
@@ -175,37 +198,37 @@ proptest! {
     #[test]
     fn decisions_are_those_of_a_model_that_forgets_nothing(questions in questions()) {
         let (mut log, mut model) = (Log::default(), Model::default());
+        let mut written = log.encode();
         for q in questions {
             if q.store {
-                log = stored(&log);
+                // Another replica goes on from what was written, as after a lost one.
+                log = Log::decode(&written).unwrap();
             }
-            // What a shorter window let go, a longer one can not know.
-            model.clock = model.clock.max(q.now);
-            let kept = log.window;
-            if q.rule.window_ms > kept {
-                let horizon = model.clock.saturating_sub(kept);
-                let oldest = log.charges.first().map_or(u64::MAX, |c| c.at);
-                model.given.retain(|(_, at)| *at > horizon || *at >= oldest);
-            }
-            let known = model.given.iter().rev().find(|(id, at)| *id == q.id && *at + q.rule.window_ms > model.clock);
-            let repeated = known.is_some();
-            let expected = match known {
-                Some((_, at)) => Some((*at).max(model.clock)),
-                None => {
-                    let at = model.earliest(q.rule);
-                    (at - model.clock <= q.max_wait).then(|| {
-                        model.given.push((q.id, at));
-                        at
-                    })
-                }
-            };
-            let reply = log.decide(q.now, q.rule, q.id, q.max_wait).reply;
-            prop_assert_eq!(reply.allowed.then(|| model.clock + u64::from(reply.wait_ms)), expected);
-            // A new permit; one that was given before may stand under a stricter limit now.
-            if let (Some(at), false) = (expected, repeated) {
-                prop_assert!(model.within(at, q.rule.window_ms) as u64 <= q.rule.permits);
+            let (now, window) = (q.now.max(log.clock), q.rule.window_ms);
+            model.ask(now, window);
+            let answer = log.decide(q.now, q.rule, q.id, q.max_wait);
+            let at = answer.reply.allowed.then(|| now + u64::from(answer.reply.wait_ms));
+            if answer.changed {
+                written = log.encode();
             }
             prop_assert!(log.charges.is_sorted_by_key(|c| c.at));
+            if let Some(known) = model.known(now, q.id, window, false) {
+                prop_assert_eq!(at, Some(known.at.max(now)));
+                continue;
+            }
+            let (least, most) = (model.earliest(now, q.rule, false), model.earliest(now, q.rule, true));
+            match at {
+                // Known longer than it must be.
+                Some(at) if model.given.iter().any(|g| g.id == q.id && g.at == at) || !is_in(&log, q.id, at) => {
+                    let known = model.known(now, q.id, window, true).map(|known| known.at.max(now));
+                    prop_assert_eq!(known, Some(at));
+                }
+                Some(at) => {
+                    prop_assert!(least <= at && at <= most && at - now <= q.max_wait);
+                    model.given.push(Given { id: q.id, at, may_be_forgotten: false });
+                }
+                None => prop_assert!(most - now > q.max_wait, "refused for no cause"),
+            }
         }
     }
 
@@ -260,10 +283,10 @@ fn a_stored_log_that_is_not_one_is_refused() {
     newer[0] = 2;
     assert_eq!(Log::decode(&newer), Err(LogError::Version { found: 2 }));
     // A number of charges that is not there costs nothing; one that is never written is refused.
-    assert!(matches!(Log::decode(&[1, 0, 0, 0, 0xff, 0x10]), Err(LogError::Short { .. })));
-    assert!(matches!(Log::decode(&[1, 0, 0, 0, 0xff, 0xff, 0xff, 0x7f]), Err(LogError::Impossible { .. })));
+    assert!(matches!(Log::decode(&[1, 0, 0, 0, 0, 0xff, 0x10]), Err(LogError::Short { .. })));
+    assert!(matches!(Log::decode(&[1, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0x7f]), Err(LogError::Impossible { .. })));
     // Kind 3; no permits; a number without an end.
-    assert!(matches!(Log::decode(&[1, 0, 0, 0, 1, 3]), Err(LogError::Impossible { .. })));
-    assert!(matches!(Log::decode(&[1, 0, 0, 0, 1, 2, 0]), Err(LogError::Impossible { .. })));
+    assert!(matches!(Log::decode(&[1, 0, 0, 0, 0, 1, 3]), Err(LogError::Impossible { .. })));
+    assert!(matches!(Log::decode(&[1, 0, 0, 0, 0, 1, 2, 0]), Err(LogError::Impossible { .. })));
     assert!(matches!(Log::decode(&[&[1][..], &[0xff; 12]].concat()), Err(LogError::Impossible { .. })));
 }

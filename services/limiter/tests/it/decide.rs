@@ -30,8 +30,8 @@ async fn five_a_minute_are_five_of_two_hundred_at_once_through_three_replicas() 
     assert_eq!(allowed(&stage, "b", 200, five).await, 0);
     stage.advance(1);
     assert_eq!(allowed(&stage, "c", 200, five).await, 5);
-    assert_eq!(stage.metric("limiter_decisions_total{outcome=\"Allowed\"}"), 10.0);
-    assert_eq!(stage.metric("limiter_decisions_total{outcome=\"Refused\"}"), 590.0);
+    assert_eq!(stage.metric("limiter_decisions_total{outcome=\"allowed\"}"), 10.0);
+    assert_eq!(stage.metric("limiter_decisions_total{outcome=\"refused\"}"), 590.0);
     assert_eq!(stage.metric("limiter_keys"), 3.0);
     assert!(stage.faults.written.load(Ordering::SeqCst) <= 10, "refusals write nothing, and what waits is one change");
 }
@@ -71,7 +71,7 @@ async fn throttling_books_ahead_and_in_turn() {
     assert_eq!(waits, [(true, 0, 1_000), (true, 1_000, 1_000), (true, 2_000, 1_000), (false, 0, 3_000)]);
     stage.advance(400);
     assert_eq!(stage.decide(&decide("k", 1, one, 2_500)).await.unwrap().wait_ms, 600);
-    assert_eq!(stage.metric("limiter_decisions_total{outcome=\"Waited\"}"), 3.0);
+    assert_eq!(stage.metric("limiter_decisions_total{outcome=\"waited\"}"), 3.0);
 }
 
 #[tokio::test]
@@ -175,7 +175,7 @@ async fn more_keys_than_may_be_active_are_refused_until_one_is_idle() {
         assert!(stage.decide_at(0, &decide(key, "x", one, 0), LONG).await.unwrap().allowed);
     }
     assert_eq!(code(stage.decide_at(0, &decide("c", "x", one, 0), LONG).await.unwrap_err()), ErrorCode::Overloaded);
-    assert_eq!(stage.metric("limiter_full_total{queue=\"Keys\"}"), 1.0);
+    assert_eq!(stage.metric("limiter_full_total{queue=\"keys\"}"), 1.0);
     // Known keys are served all the while; after a second without a question one makes room.
     assert!(!stage.decide_at(0, &decide("a", "y", one, 0), LONG).await.unwrap().allowed);
     let end = std::time::Instant::now() + LONG;

@@ -137,7 +137,7 @@ async fn a_state_that_is_late_makes_questions_time_out_and_what_nobody_awaits_is
         assert_eq!(errors.iter().filter(|error| late(error)).count(), 2, "{errors:?}");
         let full: Vec<_> = errors.into_iter().filter(|error| !late(error)).map(code).collect();
         assert_eq!(full, [ErrorCode::Overloaded]);
-        assert_eq!(stage.metric("limiter_full_total{queue=\"Mailbox\"}"), 1.0);
+        assert_eq!(stage.metric("limiter_full_total{queue=\"mailbox\"}"), 1.0);
         gate.add_permits(1);
     };
     let (patient, ()) = tokio::join!(patient, others);

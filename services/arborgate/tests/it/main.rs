@@ -1,0 +1,28 @@
+//! The whole of Arborgate, end to end, on both buses: each test is written once and runs against an all-in-one and against
+//! a cluster over NATS with two processes of each role.
+//!
+//! Run by `cargo test`: the tests of this binary are threads of one process and share one system for each bus. A runner
+//! that starts a process for each test would start a system for each test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+mod api_keys;
+mod backup;
+mod bad_bodies;
+mod compose;
+mod encryption;
+mod failure;
+mod lifecycle;
+mod limits;
+mod logs;
+mod matrix;
+mod model_files;
+mod models;
+mod pages;
+mod parity;
+mod predict;
+mod sign_in;
+mod tokens;
+mod tracing;
+mod waiting;

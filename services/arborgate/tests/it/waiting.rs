@@ -1,0 +1,72 @@
+//! A process of a cluster that starts before what it needs: it waits, says so, and becomes ready by itself.
+
+use arborgate_testkit::nats::{NatsOptions, NatsServer};
+use arborgate_testkit::process::Program;
+use arborgate_testkit::system::eventually;
+
+use crate::lifecycle::{LIMIT, fails, fails_health, folder, operations, program, succeeds};
+use crate::support::{PROGRAM, run};
+
+#[test]
+fn a_process_waits_for_nats_and_for_init() {
+    run(async {
+        let folder = folder();
+        let certs = folder.path().join("certs");
+        let key = certs.join("master.key");
+        succeeds(program().arg("certs").arg(&certs)).await;
+        let mut nats = NatsServer::start(NatsOptions::default()).await.unwrap();
+        nats.stop().await.unwrap();
+        let clustered = |command: &str| program().args([command, "--nats", &nats.url(), "--ops-listen", "127.0.0.1:0"]);
+        let init = clustered("init").arg("--master-key-file").arg(&key);
+        let other = folder.path().join("other");
+        succeeds(program().arg("certs").arg(&other)).await;
+        let stranger = clustered("serve").args(["--roles", "auth"]).arg("--master-key-file").arg(other.join("master.key"));
+        let without = clustered("serve").args(["--roles", "crypto"]);
+        let mut process = clustered("serve").args(["--roles", "limiter"]).start().unwrap();
+
+        // Without NATS.
+        let operations = operations(&process).await;
+        let said = fails_health(&operations).await;
+        assert!(said.contains("waiting for NATS"), "{said}");
+        let port = nats.port().to_string();
+        eventually("it says what it waits for", async || {
+            Ok(process.stderr().lines().any(|line| line.contains("NATS") && line.contains(&port)))
+        })
+        .await
+        .unwrap();
+        let said = fails(without).await;
+        assert!(said.contains("master key") && said.contains("--master-key-file"), "{said}");
+
+        // Without `init`.
+        nats.restart().await.unwrap();
+        eventually("it says that init is missing", async || Ok(process.stderr().contains("run `arborgate init` once")))
+            .await
+            .unwrap();
+        fails_health(&operations).await;
+        assert_eq!(process.stdout(), "");
+
+        // With both.
+        let said = succeeds(init.clone()).await;
+        assert!(said.contains("password"), "{said}");
+        let said = succeeds(init).await;
+        assert!(!said.contains("password") && said.contains("as it was"), "{said}");
+        process.until_line("arborgate is ready", LIMIT).await.unwrap();
+        let health = || Program::new(PROGRAM).args(["health", "--address", &operations]);
+        succeeds(health()).await;
+        let said = fails(stranger).await;
+        assert!(said.contains("master key is not the one"), "{said}");
+
+        // Ready only while NATS is there.
+        nats.stop().await.unwrap();
+        eventually("it is not ready without NATS", async || Ok(!ready(&operations).await)).await.unwrap();
+        let said = fails_health(&operations).await;
+        assert!(said.contains("NATS can not be reached"), "{said}");
+        nats.restart().await.unwrap();
+        eventually("it is ready again", async || Ok(ready(&operations).await)).await.unwrap();
+        assert!(process.until_stopped(LIMIT).await.unwrap().success());
+    });
+}
+
+async fn ready(operations: &str) -> bool {
+    reqwest::get(format!("http://{operations}/readyz")).await.is_ok_and(|answer| answer.status() == 200)
+}
