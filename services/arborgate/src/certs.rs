@@ -18,7 +18,7 @@ const CLIENT_NAME: &str = "arborgate.localhost";
 const MASTER_KEY: &str = "master.key";
 
 /// Makes what is not there.
-pub fn run(options: &CertsOptions) -> Result<(), Error> {
+pub(crate) fn run(options: &CertsOptions) -> Result<(), Error> {
     let paths = ensure_dev_material(&options.dir, &options.names)?;
     let client = options.dir.join(format!("{CLIENT}.pem"));
     let client_key = options.dir.join(format!("{CLIENT}.key"));

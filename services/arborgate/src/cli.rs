@@ -10,15 +10,15 @@ use crate::roles::Role;
 
 /// Serves tree-ensemble models behind a secure API.
 #[derive(Debug, Parser)]
-#[command(name = "arborgate", version, about, propagate_version = true)]
-pub struct Cli {
+#[command(name = "arborgate", version, about)]
+pub(crate) struct Cli {
     /// What to do; without one: `up`.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run everything in one process; the first start makes what it lacks (the default)
     Up(UpOptions),
     /// Run some roles of a cluster over NATS
@@ -43,7 +43,7 @@ impl Default for Command {
 
 /// Where the configuration is.
 #[derive(Debug, Clone, Default, Args)]
-pub struct ConfigOptions {
+pub(crate) struct ConfigOptions {
     /// A TOML file over the defaults
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -56,10 +56,10 @@ pub struct ConfigOptions {
 }
 
 /// The state folder of an all-in-one.
-pub const DATA_DIR: &str = "arborgate-data";
+pub(crate) const DATA_DIR: &str = "arborgate-data";
 
 #[derive(Debug, Clone, Args)]
-pub struct UpOptions {
+pub(crate) struct UpOptions {
     #[command(flatten)]
     pub config: ConfigOptions,
     /// Where the state is kept
@@ -75,7 +75,7 @@ impl Default for UpOptions {
 
 /// How the cluster is reached.
 #[derive(Debug, Clone, Args)]
-pub struct ClusterOptions {
+pub(crate) struct ClusterOptions {
     #[command(flatten)]
     pub config: ConfigOptions,
     /// Servers of NATS, by commas
@@ -87,7 +87,7 @@ pub struct ClusterOptions {
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct ServeOptions {
+pub(crate) struct ServeOptions {
     #[command(flatten)]
     pub cluster: ClusterOptions,
     /// What this process does, by commas
@@ -99,18 +99,26 @@ pub struct ServeOptions {
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct HealthOptions {
+pub(crate) struct HealthOptions {
     /// The process's operations listener
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
     pub address: SocketAddr,
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct CertsOptions {
+pub(crate) struct CertsOptions {
     /// Where
     #[arg(default_value = "certs")]
     pub dir: PathBuf,
     /// Names beside localhost that the server certificate is for
     #[arg(long = "name", value_name = "NAME")]
     pub names: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn no_two_flags_clash() {
+        <super::Cli as clap::CommandFactory>::command().debug_assert();
+    }
 }

@@ -6,13 +6,13 @@ use std::io::{self, Write};
 use crate::error::Error;
 
 /// Writes to standard output and sends it on.
-pub fn print(text: &str) -> Result<(), Error> {
+pub(crate) fn print(text: &str) -> Result<(), Error> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::Output)
 }
 
 /// Tells a failure with its causes.
-pub fn fail(error: &Error) {
+pub(crate) fn fail(error: &Error) {
     let mut text = format!("arborgate: {error}");
     let mut cause = error.source();
     while let Some(next) = cause {
@@ -29,7 +29,7 @@ pub fn fail(error: &Error) {
 }
 
 /// Rows under their heads, in columns.
-pub fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize, head: &str| {
         rows.iter()
             .filter_map(|row| row.get(column))

@@ -7,7 +7,7 @@ use arborgate_runtime::master_key::MasterKeyError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The machine gives no threads.
     #[error("the runtime can not start")]
     Runtime(#[source] std::io::Error),
@@ -100,7 +100,7 @@ pub enum Error {
 
 impl Error {
     /// Of a service.
-    pub fn service<E: std::error::Error + Send + Sync + 'static>(name: &'static str) -> impl FnOnce(E) -> Self {
+    pub(crate) fn service<E: std::error::Error + Send + Sync + 'static>(name: &'static str) -> impl FnOnce(E) -> Self {
         move |source| Self::Service { name, source: Box::new(source) }
     }
 }

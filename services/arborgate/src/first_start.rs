@@ -20,10 +20,10 @@ const IRIS_FEATURES: [&str; 4] = ["sepal_length", "sepal_width", "petal_length",
 const IRIS_CLASSES: [&str; 3] = ["setosa", "versicolor", "virginica"];
 
 /// The environment's way of choosing the administrator's password.
-pub const ADMIN_PASSWORD: &str = "ARBORGATE_ADMIN_PASSWORD";
+pub(crate) const ADMIN_PASSWORD: &str = "ARBORGATE_ADMIN_PASSWORD";
 
 /// What became of the administrator.
-pub enum Administrator {
+pub(crate) enum Administrator {
     /// Made, with a password that is told now and never again.
     Generated(Password),
     /// Made, with the password of the environment.
@@ -33,7 +33,7 @@ pub enum Administrator {
 }
 
 /// Makes what is not there.
-pub async fn prepare(bus: &Bus, settings: &Settings, master: &MasterKey) -> Result<Administrator, Error> {
+pub(crate) async fn prepare(bus: &Bus, settings: &Settings, master: &MasterKey) -> Result<Administrator, Error> {
     let meta = bus.create_bucket(&META).await?;
     let known = meta.get_json::<Meta>(&meta_key()).await?.map(|(meta, _)| meta);
     if let Some(meta) = &known {
@@ -108,7 +108,7 @@ fn check(meta: &Meta, master: Option<&MasterKey>) -> Result<(), Error> {
 }
 
 /// Waits until `arborgate init` has prepared the cluster, and says so meanwhile.
-pub async fn await_prepared(bus: &Bus, master: Option<&MasterKey>) -> Result<(), Error> {
+pub(crate) async fn await_prepared(bus: &Bus, master: Option<&MasterKey>) -> Result<(), Error> {
     let mut told = 0u32;
     loop {
         let found = match bus.bucket(&META).await {
@@ -118,7 +118,7 @@ pub async fn await_prepared(bus: &Bus, master: Option<&MasterKey>) -> Result<(),
         match found {
             Ok(Some((meta, _))) => return check(&meta, master),
             Ok(None) | Err(StoreError::NoBucket { .. }) => {
-                if told % 10 == 0 {
+                if told.is_multiple_of(10) {
                     tracing::warn!("the cluster is not prepared yet: run `arborgate init` once; waiting");
                 }
             }
@@ -132,7 +132,7 @@ pub async fn await_prepared(bus: &Bus, master: Option<&MasterKey>) -> Result<(),
 }
 
 /// What a person reads of the administrator.
-pub fn tell(administrator: Administrator) -> Option<String> {
+pub(crate) fn tell(administrator: Administrator) -> Option<String> {
     match administrator {
         Administrator::Generated(mut password) => {
             let text = format!("  user      admin\n  password  {}   (shown this once)\n", password.0);

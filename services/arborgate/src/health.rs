@@ -11,7 +11,7 @@ use crate::error::Error;
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Prints what the process says of itself; fails when it is not ready.
-pub async fn run(options: &HealthOptions) -> Result<(), Error> {
+pub(crate) async fn run(options: &HealthOptions) -> Result<(), Error> {
     let answer = ops::ask(options.address, "/readyz", PATIENCE).await?;
     let text = String::from_utf8_lossy(&answer.body);
     if answer.status == 200 {

@@ -19,7 +19,7 @@ use crate::settings::Settings;
 
 /// What a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub enum Role {
+pub(crate) enum Role {
     /// Users, keys, tokens.
     Auth,
     /// Rate limits.
@@ -34,10 +34,10 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 5] = [Self::Auth, Self::Limiter, Self::Crypto, Self::Inference, Self::Edge];
+    pub(crate) const ALL: [Self; 5] = [Self::Auth, Self::Limiter, Self::Crypto, Self::Inference, Self::Edge];
 
     /// As flags and checks call it.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Auth => "auth",
             Self::Limiter => "limiter",
@@ -48,13 +48,13 @@ impl Role {
     }
 
     /// Whether it reads what the master key wraps.
-    pub fn needs_master_key(self) -> bool {
+    pub(crate) fn needs_master_key(self) -> bool {
         matches!(self, Self::Auth | Self::Crypto)
     }
 }
 
 /// What roles are given.
-pub struct Process {
+pub(crate) struct Process {
     pub settings: Settings,
     pub bus: Bus,
     pub health: Health,
@@ -64,7 +64,7 @@ pub struct Process {
 }
 
 /// What only an edge is given.
-pub struct EdgeProcess {
+pub(crate) struct EdgeProcess {
     pub bound: Bound,
     pub certificate: Option<Arc<Reloader>>,
     pub hsts: bool,
@@ -74,7 +74,7 @@ pub struct EdgeProcess {
 type Drain = Box<dyn FnOnce(Duration) -> BoxFuture<'static, ()> + Send>;
 
 /// Roles that run.
-pub struct Running {
+pub(crate) struct Running {
     /// Where clients connect, with an edge.
     pub address: Option<std::net::SocketAddr>,
     drains: Vec<(Role, CheckHandle, Drain)>,
@@ -94,7 +94,7 @@ fn instance(role: Role) -> Result<InstanceId, Error> {
 }
 
 /// Starts roles, each when the ones before are live.
-pub async fn start(mut process: Process, roles: &[Role]) -> Result<Running, Error> {
+pub(crate) async fn start(mut process: Process, roles: &[Role]) -> Result<Running, Error> {
     let mut running = Running { address: None, drains: Vec::new() };
     let checks: Vec<CheckHandle> = roles.iter().map(|role| process.health.check(role.name())).collect();
     let mut ordered: Vec<(Role, CheckHandle)> = roles.iter().copied().zip(checks).collect();
@@ -156,7 +156,7 @@ async fn start_one(
 
 impl Running {
     /// Drains in reverse: the edge first, so that what it has under way is answered by the others.
-    pub async fn drain(mut self, grace: Duration) {
+    pub(crate) async fn drain(mut self, grace: Duration) {
         while let Some((role, check, drain)) = self.drains.pop() {
             check.not_ready("draining");
             drain(grace).await;

@@ -19,7 +19,7 @@ use crate::settings::Settings;
 use crate::up::{certificate, read_master_key};
 
 /// Runs roles until told to end.
-pub async fn run(options: &ServeOptions) -> Result<(), Error> {
+pub(crate) async fn run(options: &ServeOptions) -> Result<(), Error> {
     let settings = Settings::of_cluster(&options.cluster)?;
     let mut wanted = options.roles.clone();
     wanted.sort();
@@ -32,13 +32,21 @@ pub async fn run(options: &ServeOptions) -> Result<(), Error> {
     let edge = edge(&settings, options, &wanted, &shutdown).await?;
     let bus_check = health.check("bus");
     bus_check.not_ready("waiting for NATS");
+    let state_check = health.check("state");
+    state_check.not_ready("waiting for `arborgate init`");
+    // Known before they start, so that nobody takes a process for ready whose roles are not.
+    for role in &wanted {
+        health.check(role.name());
+    }
     ops::start(&settings.ops, health.clone(), metrics.clone(), shutdown.clone()).await?;
     let grace = *settings.shutdown.grace;
+    let scheme = if settings.edge.tls.enabled { "https" } else { "http" };
     let ready = health.clone();
     let started = async {
         let bus = connect(&settings, &metrics).await?;
         shutdown.spawn(follow_connection(bus.clone(), bus_check));
         first_start::await_prepared(&bus, master.as_deref()).await?;
+        state_check.ready();
         let process = Process { settings, bus: bus.clone(), health, metrics, master, edge };
         Ok::<_, Error>((roles::start(process, &wanted).await?, bus))
     };
@@ -48,7 +56,7 @@ pub async fn run(options: &ServeOptions) -> Result<(), Error> {
         // Nothing is under way before all roles run.
         _ = signal.as_mut() => return Ok(()),
     };
-    let at = running.address.map_or_else(String::new, |address| format!(" at https://{address}"));
+    let at = running.address.map_or_else(String::new, |address| format!(" at {scheme}://{address}"));
     console::print(&format!("arborgate is ready{at} ({})\n", names.join(", ")))?;
     let signal = signal.await;
     tracing::info!(signal, "draining");
@@ -60,7 +68,7 @@ pub async fn run(options: &ServeOptions) -> Result<(), Error> {
 }
 
 /// Prepares an empty cluster.
-pub async fn init(options: &ClusterOptions) -> Result<(), Error> {
+pub(crate) async fn init(options: &ClusterOptions) -> Result<(), Error> {
     let settings = Settings::of_cluster(options)?;
     let _telemetry = telemetry::init(&settings.telemetry, "arborgate", "init")?;
     let path = settings.cluster.master_key_file.as_deref().ok_or(Error::NoMasterKey)?;

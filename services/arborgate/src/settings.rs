@@ -13,7 +13,7 @@ const DEFAULTS: &str = include_str!("default.toml");
 /// Everything that can be set.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Settings {
+pub(crate) struct Settings {
     pub telemetry: telemetry::Config,
     pub ops: ops::Config,
     pub shutdown: Shutdown,
@@ -28,26 +28,26 @@ pub struct Settings {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Shutdown {
+pub(crate) struct Shutdown {
     /// For what is under way when the process is told to end.
     pub grace: HumanDuration,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Cluster {
+pub(crate) struct Cluster {
     /// The cluster's master key.
     pub master_key_file: Option<PathBuf>,
 }
 
 impl Settings {
     /// Of a process that is all in one.
-    pub fn of(options: &ConfigOptions) -> Result<Self, ConfigError> {
+    pub(crate) fn of(options: &ConfigOptions) -> Result<Self, ConfigError> {
         Self::load(options.config.as_deref(), &flags(options))
     }
 
     /// Of a process of a cluster.
-    pub fn of_cluster(options: &ClusterOptions) -> Result<Self, ConfigError> {
+    pub(crate) fn of_cluster(options: &ClusterOptions) -> Result<Self, ConfigError> {
         let mut flags = flags(&options.config);
         if let Some(urls) = &options.nats {
             flags.push(("nats.urls".to_owned(), urls.clone()));

@@ -22,12 +22,12 @@ use crate::roles::{self, EdgeProcess, Process, Role};
 use crate::settings::Settings;
 
 /// The operator's socket, below the data folder.
-pub const SOCKET: &str = "operator.sock";
+pub(crate) const SOCKET: &str = "operator.sock";
 const MASTER_KEY: &str = "master.key";
 const TLS: &str = "tls";
 
 /// Runs until told to end.
-pub async fn run(options: &UpOptions) -> Result<(), Error> {
+pub(crate) async fn run(options: &UpOptions) -> Result<(), Error> {
     let settings = Settings::of(&options.config)?;
     let _telemetry = telemetry::init(&settings.telemetry, "arborgate", "all-in-one")?;
     let signal = signals()?;
@@ -63,7 +63,7 @@ pub async fn run(options: &UpOptions) -> Result<(), Error> {
 }
 
 /// The embedded state of a data folder.
-pub fn open_bus(data: &DataDir, metrics: &Registry) -> Result<Bus, Error> {
+pub(crate) fn open_bus(data: &DataDir, metrics: &Registry) -> Result<Bus, Error> {
     let config = local::Config { data_dir: Some(data.path().to_owned()), ..local::Config::default() };
     let opened =
         local::LocalBus::open(config).map_err(|source| Error::Open { path: data.path().to_owned(), source })?;
@@ -84,7 +84,7 @@ fn master_key(path: &Path) -> Result<MasterKey, Error> {
 }
 
 /// The master key of a file.
-pub fn read_master_key(path: &Path) -> Result<MasterKey, Error> {
+pub(crate) fn read_master_key(path: &Path) -> Result<MasterKey, Error> {
     use arborgate_runtime::master_key::MasterKeyError;
     let wrong = |source: MasterKeyError| Error::MasterKey { path: path.to_owned(), source };
     let secret = arborgate_runtime::files::read_secret(path)?;
@@ -93,7 +93,7 @@ pub fn read_master_key(path: &Path) -> Result<MasterKey, Error> {
 }
 
 /// The certificate in force, followed as its files change; whether it is the development one.
-pub fn certificate(
+pub(crate) fn certificate(
     settings: &Settings,
     dir: &Path,
     names: &[String],

@@ -2,7 +2,12 @@
 //! the client as can be. Prints one JSON line.
 //!
 //! `load CA ADDRESS CONNECTIONS SECONDS [TOKEN]`
-#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench's client, not a service")]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a bench's client, not a service"
+)]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -49,7 +54,9 @@ async fn main() {
         failures += outcome.failures;
     }
     latencies.sort();
-    let at = |share: f64| latencies.get(((latencies.len() as f64 - 1.0) * share) as usize).map_or(0.0, |l| l.as_secs_f64() * 1e6);
+    let at = |share: f64| {
+        latencies.get(((latencies.len() as f64 - 1.0) * share) as usize).map_or(0.0, |l| l.as_secs_f64() * 1e6)
+    };
     println!(
         "{{\"requests\":{},\"failures\":{failures},\"seconds\":{},\"p50_us\":{:.0},\"p99_us\":{:.0}}}",
         latencies.len(),

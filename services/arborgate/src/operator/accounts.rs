@@ -12,7 +12,7 @@ use crate::console;
 use crate::error::Error;
 
 #[derive(Debug, Subcommand)]
-pub enum Users {
+pub(crate) enum Users {
     /// Add a user; the password is read from standard input
     Add {
         /// The name
@@ -33,7 +33,7 @@ pub enum Users {
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct ResetOptions {
+pub(crate) struct ResetOptions {
     /// The name
     pub name: String,
     /// Read the password from standard input instead of making one
@@ -42,7 +42,7 @@ pub struct ResetOptions {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Keys {
+pub(crate) enum Keys {
     /// Make an API key; its secret is shown once
     Create {
         /// What you call it
@@ -64,7 +64,7 @@ pub enum Keys {
 }
 
 /// A password from standard input: one line.
-pub fn read_password() -> Result<String, Error> {
+pub(crate) fn read_password() -> Result<String, Error> {
     let input = std::io::stdin();
     if input.is_terminal() {
         return Err(Error::Refused("pipe the password in: `… < file`; it is not read from a terminal".to_owned()));
@@ -85,7 +85,7 @@ const KEY: [(&str, &str); 6] = [
 ];
 
 /// Runs a command on users.
-pub async fn users(command: Users, client: &Client) -> Result<(), Error> {
+pub(crate) async fn users(command: Users, client: &Client) -> Result<(), Error> {
     match command {
         Users::Add { name, roles } => {
             let body = json!({"name": name, "password": read_password()?, "roles": roles});
@@ -101,7 +101,7 @@ pub async fn users(command: Users, client: &Client) -> Result<(), Error> {
 }
 
 /// Runs a command on API keys.
-pub async fn keys(command: Keys, client: &Client) -> Result<(), Error> {
+pub(crate) async fn keys(command: Keys, client: &Client) -> Result<(), Error> {
     match command {
         Keys::Create { name, roles, expires_in } => {
             let body = json!({"name": name, "roles": roles, "expires_in": expires_in});

@@ -19,7 +19,7 @@ const END: &[u8] = b"arborgate/end.json";
 const TAIL: usize = 64 << 10;
 
 /// Saves a backup; what was cut off is not kept.
-pub async fn save(path: &Path, client: &Client) -> Result<(), Error> {
+pub(crate) async fn save(path: &Path, client: &Client) -> Result<(), Error> {
     let response = client.send(client.request(Method::GET, "/v1/backup")).await?;
     let part = path.with_extension("part");
     let open = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part);
@@ -56,7 +56,7 @@ async fn write(
 }
 
 /// Restores a backup.
-pub async fn restore(path: &Path, client: &Client) -> Result<(), Error> {
+pub(crate) async fn restore(path: &Path, client: &Client) -> Result<(), Error> {
     let content = tokio::fs::File::open(path).await.map_err(file("read", path))?;
     let body = reqwest::Body::wrap_stream(ReaderStream::new(content));
     let request = client.request(Method::PUT, "/v1/backup").header("Content-Type", TAR).body(body);

@@ -13,7 +13,7 @@ use crate::up::SOCKET;
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// Talks to one server.
-pub struct Client {
+pub(crate) struct Client {
     http: reqwest::Client,
     base: String,
     /// As a person knows the server.
@@ -25,7 +25,7 @@ pub struct Client {
 
 impl Client {
     /// As the options say.
-    pub fn new(options: &ServerOptions) -> Result<Self, Error> {
+    pub(crate) fn new(options: &ServerOptions) -> Result<Self, Error> {
         let builder = reqwest::Client::builder().connect_timeout(CONNECT).redirect(reqwest::redirect::Policy::none());
         let (builder, base, name) = match &options.server {
             Some(server) => (builder, server.trim_end_matches('/').to_owned(), server.clone()),
@@ -50,7 +50,7 @@ impl Client {
     }
 
     /// A request, ready to be given a body.
-    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.base));
         match &self.api_key {
             Some(key) => request.header("X-API-Key", key),
@@ -59,7 +59,7 @@ impl Client {
     }
 
     /// Sends it; a refusal becomes the sentence that the server gave.
-    pub async fn send(&self, request: RequestBuilder) -> Result<Response, Error> {
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, Error> {
         let response = request.send().await.map_err(unreached(&self.name))?;
         if response.status().is_success() {
             return Ok(response);
@@ -76,12 +76,12 @@ impl Client {
     }
 
     /// Sends it and reads the answer's JSON.
-    pub async fn json(&self, request: RequestBuilder) -> Result<Value, Error> {
+    pub(crate) async fn json(&self, request: RequestBuilder) -> Result<Value, Error> {
         self.send(request).await?.json().await.map_err(unreached(&self.name))
     }
 
     /// A failure midway.
-    pub fn broken(&self, source: reqwest::Error) -> Error {
+    pub(crate) fn broken(&self, source: reqwest::Error) -> Error {
         unreached(&self.name)(source)
     }
 }
@@ -92,19 +92,19 @@ fn unreached(name: &str) -> impl FnOnce(reqwest::Error) -> Error + use<> {
 }
 
 /// A failure with a file.
-pub fn file(what: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Error + use<> {
+pub(crate) fn file(what: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Error + use<> {
     let path: PathBuf = path.to_owned();
     move |source| Error::File { what, path, source }
 }
 
 /// A name in a path.
-pub fn segment(text: &str) -> String {
+pub(crate) fn segment(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
     text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 /// A name or value in a query.
-pub fn query(pairs: &[(&str, String)]) -> String {
+pub(crate) fn query(pairs: &[(&str, String)]) -> String {
     let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}={}", segment(value))).collect();
     if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
 }

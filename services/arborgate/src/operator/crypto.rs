@@ -9,7 +9,7 @@ use crate::console;
 use crate::error::Error;
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Make a new key the newest; what was encrypted before stays readable
     Rotate,
     /// Print the keys in the open, newest first, for Python's `cryptography.fernet`
@@ -17,7 +17,7 @@ pub enum Command {
 }
 
 /// Runs a command.
-pub async fn run(command: Command, client: &Client) -> Result<(), Error> {
+pub(crate) async fn run(command: Command, client: &Client) -> Result<(), Error> {
     match command {
         Command::Rotate => {
             let made = client.json(client.request(Method::POST, "/v1/encryption-keys")).await?;

@@ -1,5 +1,6 @@
 //! The operator's commands: clients of the API, over HTTPS with an API key, or over the owner-only socket of an
 //! all-in-one on this machine.
+#![allow(clippy::indexing_slicing, reason = "a JSON value gives null for what is not there")]
 
 mod accounts;
 mod backup;
@@ -17,7 +18,7 @@ use client::Client;
 
 /// Which server.
 #[derive(Debug, Clone, Args)]
-pub struct ServerOptions {
+pub(crate) struct ServerOptions {
     /// The server, such as https://localhost:8443; without it the all-in-one of --data-dir
     #[arg(long, value_name = "URL", env = "ARBORGATE_SERVER", global = true)]
     pub server: Option<String>,
@@ -36,7 +37,7 @@ pub struct ServerOptions {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum OperatorCommand {
+pub(crate) enum OperatorCommand {
     /// Add, list and remove models
     Models {
         #[command(subcommand)]
@@ -82,7 +83,7 @@ pub enum OperatorCommand {
 }
 
 /// Runs a command.
-pub async fn run(command: OperatorCommand) -> Result<(), Error> {
+pub(crate) async fn run(command: OperatorCommand) -> Result<(), Error> {
     match command {
         OperatorCommand::Models { command, server } => models::run(command, &Client::new(&server)?).await,
         OperatorCommand::Users { command: accounts::Users::ResetPassword(options), server } => {

@@ -11,7 +11,7 @@ use crate::console;
 use crate::error::Error;
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Add a version of a model
     Add {
         /// The model's name
@@ -44,7 +44,7 @@ pub enum Command {
 }
 
 /// Runs a command.
-pub async fn run(command: Command, client: &Client) -> Result<(), Error> {
+pub(crate) async fn run(command: Command, client: &Client) -> Result<(), Error> {
     match command {
         Command::Add { name, file, version, features, classes, default } => {
             let mut pairs = Vec::new();

@@ -14,7 +14,7 @@ use crate::settings::Settings;
 use crate::up::open_bus;
 
 /// Sets a password in the data folder, which no process may hold.
-pub async fn run(options: &ResetOptions, data_dir: &Path) -> Result<(), Error> {
+pub(crate) async fn run(options: &ResetOptions, data_dir: &Path) -> Result<(), Error> {
     let name = options.name.parse().map_err(|error| Error::Refused(format!("{error}")))?;
     if !data_dir.is_dir() {
         return Err(Error::Refused(format!("there is no data folder {}; give it with --data-dir", data_dir.display())));

@@ -6,10 +6,11 @@ use arborgate_testkit::system::{Answer, System};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{on_both_buses, problem, setosa, unique};
+use crate::support::{model_files, on_both_buses, predict_soon, problem, put_model, setosa, unique};
 
 on_both_buses!(
     every_bad_field_is_named,
+    null_is_a_value_only_where_the_model_takes_missing_ones,
     numbers_out_of_range_are_told,
     what_is_no_json_gets_400,
     another_content_type_gets_415,
@@ -25,7 +26,7 @@ async fn post(system: &System, path: &str, body: impl Into<reqwest::Body>) -> An
 }
 
 async fn every_bad_field_is_named(system: &System) {
-    let body = r#"{"sepal_length":"5.1","sepal_width":true,"petal_length":null,"colour":"blue","a/b~c":1}"#;
+    let body = r#"{"sepal_length":"5.1","sepal_width":true,"petal_length":[],"colour":"blue","a/b~c":1}"#;
     let answer = post(system, "/predict", body).await;
     problem(&answer, 422);
     let mut pointers = answer.pointers();
@@ -56,6 +57,22 @@ async fn every_bad_field_is_named(system: &System) {
     for body in ["[]", "5", "\"x\"", "null", "true", r#"{"rows":[]}"#, r#"{"rows":5}"#, r#"{"rows":[],"x":1}"#, "{}"] {
         problem(&post(system, "/v1/models/iris/predict", body).await, 422);
     }
+}
+
+/// As scikit-learn has it: its forests take NaN, its extra-trees with the best splitter do not.
+async fn null_is_a_value_only_where_the_model_takes_missing_ones(system: &System) {
+    let answer =
+        post(system, "/predict", r#"{"sepal_length":null,"sepal_width":3,"petal_length":1,"petal_width":1}"#).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let file = std::fs::read(model_files().join("no_missing.joblib")).unwrap();
+    let path = format!("/v1/models/{}/versions/1", unique("no-missing"));
+    let added = put_model(system, &path, file).await;
+    assert_eq!(added.status, 201, "{}", added.text());
+    assert_eq!(added.json()["features"][0]["missing"], false);
+    let (path, rows) = (format!("{path}/predict"), json!({"rows": [[1, 2, 3, 4], [1, null, 3, 4]]}));
+    let answer = predict_soon(system, 0, &path, &rows, &system.admin().await.unwrap()).await;
+    assert!(problem(&answer, 422).contains("missing"), "{}", answer.text());
+    assert_eq!(answer.pointers(), ["/rows/1/1"]);
 }
 
 async fn numbers_out_of_range_are_told(system: &System) {

@@ -110,9 +110,8 @@ impl Machine {
 
     fn variables(&self, service: &Service<'_>) -> BTreeMap<String, String> {
         let given = service.get("environment").as_object().into_iter().flatten();
-        let mut variables: BTreeMap<String, String> = given
-            .map(|(name, value)| (name.clone(), self.here(service, value.as_str().unwrap())))
-            .collect();
+        let mut variables: BTreeMap<String, String> =
+            given.map(|(name, value)| (name.clone(), self.here(service, value.as_str().unwrap()))).collect();
         if let Some(listen) = variables.get_mut("ARBORGATE__EDGE__LISTEN") {
             *listen = format!("{LOCALHOST}:0");
         }
@@ -126,7 +125,9 @@ impl Machine {
         if service.is_ours() {
             assert!(service.get("entrypoint").is_null());
             let variables = self.variables(service);
-            return variables.into_iter().fold(Program::new(PROGRAM).args(command), |p, (name, value)| p.env(name, value));
+            return variables
+                .into_iter()
+                .fold(Program::new(PROGRAM).args(command), |p, (name, value)| p.env(name, value));
         }
         assert_eq!(service.name, "nats");
         let command = command.map(|text| match text.split_once("port=") {
@@ -223,7 +224,12 @@ async fn start(machine: &mut Machine, service: &Service<'_>, scale: usize) -> Ru
 }
 
 /// Waits until what a service depends on is as it says.
-async fn await_needs(machine: &Machine, services: &Map<String, Value>, service: &Service<'_>, running: &mut BTreeMap<String, Running>) {
+async fn await_needs(
+    machine: &Machine,
+    services: &Map<String, Value>,
+    service: &Service<'_>,
+    running: &mut BTreeMap<String, Running>,
+) {
     for (name, condition) in service.needs() {
         let needed = Service { name, keys: services[name].as_object().unwrap() };
         let of = running.get_mut(name).unwrap();

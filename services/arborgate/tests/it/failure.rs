@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use arborgate_testkit::system::{Credential, Kind, Options, System, eventually};
+use arborgate_testkit::system::{ADMIN_PASSWORD, Credential, GENEROUS, Kind, Options, System, eventually};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -131,8 +131,16 @@ fn nothing_lost(told: &Told, least: usize) {
     assert!(answered == right && right >= least, "{right} of {answered}");
 }
 
+/// As [`GENEROUS`], but every sign-in is the limiter's to decide.
+fn strict() -> String {
+    let strict = GENEROUS.replacen("permits = 1000000", "permits = 1000\nclass = \"strict\"", 1);
+    assert_ne!(strict, GENEROUS);
+    strict
+}
+
 async fn cluster(replicas: usize, edges: usize) -> (System, Credential) {
-    let system = private(Kind::Nats, Options { replicas, edges, ..Options::default() }).await;
+    let options = Options { config: strict(), replicas, edges, ..Options::default() };
+    let system = private(Kind::Nats, options).await;
     system.settle().await.unwrap();
     let admin = system.admin().await.unwrap();
     (system, admin)
@@ -169,7 +177,8 @@ fn no_prediction_is_lost_with_a_worker() {
         load.proceed(2 * STEP).await;
         system.process("inference", 1).unwrap().resume().unwrap();
         load.proceed(STEP).await;
-        nothing_lost(&*load.stop().await, 6 * STEP);
+        let told = load.stop().await;
+        nothing_lost(&told, 6 * STEP);
     });
 }
 
@@ -188,8 +197,9 @@ fn safe_operations_outlive_a_replica_of_each_other_role() {
             system.process(role, 0).unwrap().kill().unwrap();
             load.proceed(STEP).await;
             // What the edge does not remember it has to ask about.
-            system.token("admin", arborgate_testkit::system::ADMIN_PASSWORD).await.unwrap();
-            nothing_lost(&*load.stop().await, 2 * STEP);
+            system.token("admin", ADMIN_PASSWORD).await.unwrap();
+            let told = load.stop().await;
+            nothing_lost(&told, 2 * STEP);
         }
     });
 }
@@ -212,7 +222,7 @@ fn after_a_restart_of_nats_all_is_as_before() {
                 let answer = system.send(question.request(system.client(), &admin)).await?;
                 all &= answer.status == 200;
             }
-            let sign_in = system.sign_in(0, "admin", arborgate_testkit::system::ADMIN_PASSWORD).await?;
+            let sign_in = system.sign_in(0, "admin", ADMIN_PASSWORD).await?;
             Ok(all && sign_in.status == 200)
         };
         eventually("everything is answered again", ready).await.unwrap();
@@ -223,7 +233,8 @@ fn after_a_restart_of_nats_all_is_as_before() {
 
         let load = Load::start(&system, &questions, std::slice::from_ref(&admin));
         load.proceed(STEP).await;
-        nothing_lost(&*load.stop().await, STEP);
+        let told = load.stop().await;
+        nothing_lost(&told, STEP);
         for role in ["edge", "auth", "limiter", "crypto", "inference"] {
             assert!(system.process(role, 0).unwrap().ended().unwrap().is_none(), "{role}");
         }

@@ -16,6 +16,7 @@ use crate::support::{PROGRAM, run, setosa};
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(90);
 pub(crate) const READY: &str = "arborgate is ready at ";
+const ANY: &str = "127.0.0.1:0";
 const OPERATIONS: &str = "operations are answered address=";
 
 /// A folder in which a test's processes keep what they make.
@@ -32,7 +33,11 @@ pub(crate) fn program() -> Program {
 }
 
 fn up(data: &Path) -> Program {
-    program().args(["up", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--data-dir"]).arg(data)
+    up_at(data, ANY, ANY)
+}
+
+fn up_at(data: &Path, listen: &str, operations: &str) -> Program {
+    program().args(["up", "--listen", listen, "--ops-listen", operations, "--data-dir"]).arg(data)
 }
 
 async fn ready(process: &mut Process) -> String {
@@ -180,11 +185,11 @@ fn a_folder_and_a_port_are_held_by_one() {
 
         let address = url.trim_start_matches("https://");
         let other = folder.path().join("other");
-        let said = fails(up(&other).args(["--listen", address])).await;
+        let said = fails(up_at(&other, address, ANY)).await;
         assert!(said.contains(address) && said.contains("in use"), "{said}");
         let held = TcpListener::bind("127.0.0.1:0").unwrap();
         let operations = held.local_addr().unwrap().to_string();
-        let said = fails(up(&other).args(["--ops-listen", &operations])).await;
+        let said = fails(up_at(&other, ANY, &operations)).await;
         assert!(said.contains(&operations) && said.contains("in use"), "{said}");
         // Neither was a first start that used the password up.
         let mut third = up(&other).start().unwrap();
@@ -247,7 +252,11 @@ fn a_password_is_reset_offline() {
 
 #[test]
 fn state_of_a_newer_binary_or_another_key_is_refused() {
-    use arborgate_bus::{Bus, local::{Config, LocalBus}, to_json};
+    use arborgate_bus::{
+        Bus,
+        local::{Config, LocalBus},
+        to_json,
+    };
     use arborgate_contracts::bucket::{META, Meta, STATE_FORMAT, meta_key};
     run(async {
         let folder = folder();
@@ -339,8 +348,7 @@ fn it_answers_http_1_and_2_and_redirects_what_comes_in_the_open() {
         let data = folder.path().join("data");
         // Bound by the process in a moment; nothing else is given this port meanwhile but by chance.
         let plain = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let mut process =
-            up(&data).env("ARBORGATE__EDGE__REDIRECT_LISTEN", plain.to_string()).start().unwrap();
+        let mut process = up(&data).env("ARBORGATE__EDGE__REDIRECT_LISTEN", plain.to_string()).start().unwrap();
         let url = ready(&mut process).await;
         let get = async |builder: ClientBuilder, url: &str| {
             let answer = builder.build().unwrap().get(url).send().await.unwrap();

@@ -18,7 +18,8 @@ on_both_kinds!(
 fn is_refusal(answer: &Answer, policy: &str) {
     assert!(problem(answer, 429).contains(policy), "{}", answer.text());
     let after: u64 = answer.header("retry-after").parse().unwrap();
-    assert!((1..=60).contains(&after), "{after}");
+    // The window, and by how much the replicas' clocks may differ.
+    assert!((1..=61).contains(&after), "{after}");
     assert!(answer.header("ratelimit").starts_with(&format!("\"{policy}\";r=0;t=")), "{}", answer.header("ratelimit"));
     assert!(answer.header("ratelimit-policy").starts_with(&format!("\"{policy}\";q=")));
 }

@@ -3,7 +3,9 @@
 use arborgate_testkit::system::{Answer, Credential, Kind, Options, System, eventually};
 use serde_json::{Value, json};
 
-use crate::support::{model_files, on_both_buses, on_both_kinds, private, problem, put_model, setosa, unique};
+use crate::support::{
+    model_files, on_both_buses, on_both_kinds, predict_soon, private, problem, put_model, setosa, unique,
+};
 
 on_both_buses!(
     the_same_bytes_are_taken_twice_and_others_are_not,
@@ -19,20 +21,6 @@ on_both_kinds!(the_default_is_switched);
 
 fn file(name: &str) -> Vec<u8> {
     std::fs::read(model_files().join(name)).unwrap()
-}
-
-/// Asks an edge until it knows the model and a worker has loaded it.
-async fn predict_soon(system: &System, edge: usize, path: &str, body: &Value, who: &Credential) -> Answer {
-    let mut last = None;
-    eventually("the model answers", async || {
-        let answer = system.post_json_at(edge, path, body, who).await?;
-        let soon = matches!(answer.status, 404 | 503);
-        last = Some(answer);
-        Ok(!soon)
-    })
-    .await
-    .unwrap();
-    last.unwrap()
 }
 
 async fn gone_soon(system: &System, path: &str, who: &Credential) {
@@ -214,10 +202,15 @@ async fn the_commands_add_list_and_remove(system: &System) {
     assert!(added.success && added.stdout.contains("4 features, 100 trees"), "{} {}", added.stdout, added.stderr);
     // The version is the file's: the same file is the same version.
     assert!(system.cli(args).await.unwrap().success);
-    let list = system.cli(["models", "list"]).await.unwrap();
-    let lines: Vec<&str> = list.stdout.lines().filter(|line| line.starts_with(&format!("{model} "))).collect();
-    assert_eq!(lines.len(), 1, "{}", list.stdout);
-    assert!(lines[0].contains("current"), "{}", list.stdout);
+    // The edge that is asked may hear of it a moment later.
+    eventually("the model is listed", async || {
+        let list = system.cli(["models", "list"]).await?;
+        let lines: Vec<&str> = list.stdout.lines().filter(|line| line.starts_with(&format!("{model} "))).collect();
+        assert!(lines.len() <= 1 && lines.iter().all(|line| line.contains("current")), "{}", list.stdout);
+        Ok(lines.len() == 1)
+    })
+    .await
+    .unwrap();
     let removed = system.cli(["models", "remove", &model]).await.unwrap();
     assert!(removed.success, "{}", removed.stderr);
     gone_soon(system, &format!("/v1/models/{model}/predict"), &admin).await;

@@ -15,6 +15,7 @@ on_both_buses!(
     digits_are_equal_to_the_bit,
     regressors_are_equal_to_the_bit,
     extra_trees_are_equal_to_the_bit,
+    missing_values_go_where_they_were_learnt_to,
     thresholds_are_kept_to_the_last_bit,
 );
 
@@ -41,6 +42,11 @@ async fn regressors_are_equal_to_the_bit(system: &System) {
 
 async fn extra_trees_are_equal_to_the_bit(system: &System) {
     assert_eq!(compare(system, "extra_trees", By::Api).await, 178);
+}
+
+async fn missing_values_go_where_they_were_learnt_to(system: &System) {
+    assert_eq!(compare(system, "gaps", By::Api).await, 178);
+    assert_eq!(compare(system, "no_missing", By::Api).await, 150);
 }
 
 async fn thresholds_are_kept_to_the_last_bit(system: &System) {
@@ -89,7 +95,8 @@ async fn compare(system: &System, name: &str, by: By) -> usize {
     let admin = system.admin().await.unwrap();
     let expected = std::fs::read_to_string(folder.join(format!("{name}.txt"))).unwrap();
     let lines: Vec<Vec<&str>> = expected.lines().map(|line| line.split('|').collect()).collect();
-    let rows: Vec<String> = lines.iter().map(|line| format!("[{}]", line[0].replace(' ', ","))).collect();
+    let rows: Vec<String> =
+        lines.iter().map(|line| format!("[{}]", line[0].replace(' ', ",").replace("nan", "null"))).collect();
     let body = format!("{{\"rows\":[{}]}}", rows.join(","));
     for edge in 0..system.edges() {
         let url = format!("/v1/models/{model}/predict");

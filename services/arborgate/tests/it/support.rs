@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use arborgate_testkit::system::{Answer, Kind, Options, System};
+use arborgate_testkit::system::{Answer, Credential, Kind, Options, System, eventually};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
@@ -161,4 +161,18 @@ pub async fn put_model(system: &System, path: &str, bytes: Vec<u8>) -> Answer {
     let admin = system.admin().await.unwrap();
     let request = system.request(0, reqwest::Method::PUT, path).header("Content-Type", "application/octet-stream");
     system.send(admin.apply(request).body(bytes)).await.unwrap()
+}
+
+/// Asks an edge until it knows the model and a worker has loaded it.
+pub async fn predict_soon(system: &System, edge: usize, path: &str, body: &Value, who: &Credential) -> Answer {
+    let mut last = None;
+    eventually("the model answers", async || {
+        let answer = system.post_json_at(edge, path, body, who).await?;
+        let soon = matches!(answer.status, 404 | 503);
+        last = Some(answer);
+        Ok(!soon)
+    })
+    .await
+    .unwrap();
+    last.unwrap()
 }

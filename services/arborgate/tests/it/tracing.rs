@@ -81,7 +81,10 @@ async fn arrives(spans: &Spans, what: &str, wanted: impl Fn(&str, &Span) -> bool
 
 fn names(spans: &Spans) -> Vec<String> {
     let spans = spans.lock().unwrap();
-    spans.iter().map(|(instance, s)| format!("{instance} {} {} < {}", s.name, hex(&s.trace_id), hex(&s.parent_span_id))).collect()
+    spans
+        .iter()
+        .map(|(instance, s)| format!("{instance} {} {} < {}", s.name, hex(&s.trace_id), hex(&s.parent_span_id)))
+        .collect()
 }
 
 fn operation(span: &Span) -> Option<&str> {

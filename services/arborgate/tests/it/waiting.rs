@@ -20,7 +20,8 @@ fn a_process_waits_for_nats_and_for_init() {
         let init = clustered("init").arg("--master-key-file").arg(&key);
         let other = folder.path().join("other");
         succeeds(program().arg("certs").arg(&other)).await;
-        let stranger = clustered("serve").args(["--roles", "auth"]).arg("--master-key-file").arg(other.join("master.key"));
+        let stranger =
+            clustered("serve").args(["--roles", "auth"]).arg("--master-key-file").arg(other.join("master.key"));
         let without = clustered("serve").args(["--roles", "crypto"]);
         let mut process = clustered("serve").args(["--roles", "limiter"]).start().unwrap();
 
@@ -42,7 +43,8 @@ fn a_process_waits_for_nats_and_for_init() {
         eventually("it says that init is missing", async || Ok(process.stderr().contains("run `arborgate init` once")))
             .await
             .unwrap();
-        fails_health(&operations).await;
+        let said = fails_health(&operations).await;
+        assert!(said.contains("waiting for `arborgate init`"), "{said}");
         assert_eq!(process.stdout(), "");
 
         // With both.

@@ -29,15 +29,15 @@ impl State {
 /// A JSON answer that is written already, of the type that the document shows.
 pub(super) struct Rendered<T> {
     json: Vec<u8>,
-    prepare: Option<fn(&mut Response, (u32, u32))>,
-    times: (u32, u32),
+    /// Microseconds that a prediction waited and computed.
+    times: Option<(u32, u32)>,
     _shown: PhantomData<fn() -> T>,
 }
 
 impl<T> Rendered<T> {
     /// Of JSON.
     pub(super) fn new(json: Vec<u8>) -> Self {
-        Self { json, prepare: None, times: (0, 0), _shown: PhantomData }
+        Self { json, times: None, _shown: PhantomData }
     }
 
     /// Of a value that serializes as `T` shows.
@@ -50,8 +50,7 @@ impl<T> Rendered<T> {
 
     /// With the microseconds that a prediction waited and computed.
     pub(super) fn timed(mut self, queued_us: u32, computed_us: u32) -> Self {
-        self.prepare = Some(|response, (queued, computed)| crate::front::timing(response, queued, computed));
-        self.times = (queued_us, computed_us);
+        self.times = Some((queued_us, computed_us));
         self
     }
 }
@@ -62,8 +61,8 @@ impl<T: Send> IntoResponse for Rendered<T> {
     fn into_response(self) -> Response {
         let mut response = Response::builder().body(Bytes::from(self.json));
         response.headers_mut().insert(header::CONTENT_TYPE, JSON);
-        if let Some(prepare) = self.prepare {
-            prepare(&mut response, self.times);
+        if let Some((queued_us, computed_us)) = self.times {
+            crate::front::timing(&mut response, queued_us, computed_us);
         }
         response
     }

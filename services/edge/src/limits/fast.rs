@@ -13,6 +13,7 @@ use quick_cache::sync::Cache;
 
 use super::{Prepared, Verdict, key};
 use crate::front::problem::Problem;
+use crate::front::request_id;
 
 /// A loan is asked for within this.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -160,13 +161,17 @@ async fn borrow(limiter: &Client, account: &Account, meta: Meta) -> Result<(), P
         }
         (state.want, std::mem::take(&mut state.returned))
     };
-    let id = fresh_id();
+    let id = request_id::fresh();
     let sent = Instant::now();
     let question = Borrow { key: account.key.clone(), limit: account.prepared.limit, id: id.clone(), want, returned };
     let loan = match limiter.call(&question, Some(&account.key), meta).await {
         Ok(loan) => loan,
         Err(error) => {
-            account.state.lock().returned.extend(question.returned);
+            let mut state = account.state.lock();
+            state.returned.extend(question.returned);
+            // It may have been lent all the same: nothing of it is spent.
+            state.returned.push(Returned { id, spent: 0 });
+            drop(state);
             return Err(error.into());
         }
     };
@@ -180,8 +185,4 @@ async fn borrow(limiter: &Client, account: &Account, meta: Meta) -> Result<(), P
         state.refused_until = Some(Instant::now() + Duration::from_millis(loan.reset_ms.max(1).into()));
     }
     Ok(())
-}
-
-fn fresh_id() -> RequestId {
-    crate::front::request_id::fresh()
 }

@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arborgate_bus::{Client, Meta};
-use arborgate_contracts::limiter::Limit;
 use arborgate_contracts::ErrorCode;
+use arborgate_contracts::limiter::Limit;
 use aws_lc_rs::digest;
 use http::{HeaderMap, HeaderName, HeaderValue};
 

@@ -111,7 +111,7 @@ impl Policy {
         let window = Duration::from_millis(100)..=LONGEST_WINDOW;
         fault(!window.contains(&*self.window), "window", "must be from 100ms to 24h");
         let waits = self.mode == Mode::Throttle;
-        fault(waits != !self.max_wait.is_zero(), "max_wait", "must be given with mode \"throttle\", and only then");
+        fault(waits == self.max_wait.is_zero(), "max_wait", "must be given with mode \"throttle\", and only then");
         fault(*self.max_wait > LONGEST_WAIT, "max_wait", "must be at most 60s");
         fault(
             waits && self.class() == Class::Fast,

@@ -19,12 +19,7 @@ impl Strict {
         Self { limiter }
     }
 
-    pub(super) async fn decide(
-        &self,
-        prepared: &Prepared,
-        who: &str,
-        meta: Meta,
-    ) -> Result<Verdict, Problem> {
+    pub(super) async fn decide(&self, prepared: &Prepared, who: &str, meta: Meta) -> Result<Verdict, Problem> {
         let max_wait = if prepared.policy.mode == Mode::Throttle { *prepared.policy.max_wait } else { Duration::ZERO };
         let question = Decide {
             key: key(&prepared.policy, who),

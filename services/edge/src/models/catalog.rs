@@ -174,7 +174,8 @@ impl Reader {
             version: manifest.version.clone(),
             columns: manifest.features.len() as u32,
         };
-        let workers = Workers::new(self.directory.clone(), manifest.model.clone(), manifest.version.clone());
+        let (model, version) = (manifest.model.clone(), manifest.version.clone());
+        let workers = Workers::new(self.directory.clone(), model, version, manifest.digest.clone());
         let reply_row = manifest.width() * 8 + manifest.classes.len() * 4;
         let lane = Arc::new(Lane::new(self.bus.clone(), header, reply_row, workers, self.limits));
         let (signature, template) = (Signature::new(&manifest.features), Template::new(&manifest));

@@ -218,12 +218,13 @@ impl Lane {
     async fn ask(&self, message: Bytes, meta: Meta, tried: &mut Vec<InstanceId>) -> Result<Bytes, RequestError> {
         let chosen = self.workers.choose(tried);
         let outcome = self.bus.request(&chosen.subject, message, meta).await;
-        if let (Err(error), Some(instance)) = (&outcome, &chosen.instance) {
-            tried.push(instance.clone());
-            if matches!(error, RequestError::Timeout { .. } | RequestError::NoResponders { .. }) {
-                tracing::warn!(worker = %instance, %error, "asking another worker");
-                self.workers.suspect(instance);
-            }
+        // Also one that answers may refuse a segment, which then goes to another.
+        tried.extend(chosen.instance.clone());
+        if let (Err(error), Some(instance)) = (&outcome, &chosen.instance)
+            && matches!(error, RequestError::Timeout { .. } | RequestError::NoResponders { .. })
+        {
+            tracing::warn!(worker = %instance, %error, "asking another worker");
+            self.workers.suspect(instance);
         }
         outcome
     }

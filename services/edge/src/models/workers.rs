@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arborgate_bus::{Directory, Peer};
 use arborgate_contracts::inference::PREDICT;
+use arborgate_contracts::presence::Held;
 use arborgate_contracts::{InstanceId, ModelName, Service, Subject, Version};
 
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub struct Workers {
     directory: Directory,
     model: ModelName,
     version: Version,
+    /// A worker that still holds other bytes under the same name is not asked.
+    digest: String,
     group: Subject,
     known: parking_lot::Mutex<Known>,
 }
@@ -49,9 +52,9 @@ impl Drop for Chosen {
 
 impl Workers {
     /// Of a version, as `directory` knows them.
-    pub fn new(directory: Directory, model: ModelName, version: Version) -> Self {
+    pub fn new(directory: Directory, model: ModelName, version: Version, digest: String) -> Self {
         let group = Subject::predict(&model, &version);
-        Self { directory, model, version, group, known: parking_lot::Mutex::default() }
+        Self { directory, model, version, digest, group, known: parking_lot::Mutex::default() }
     }
 
     fn with<T>(&self, read: impl FnOnce(&[Worker]) -> T) -> T {
@@ -59,7 +62,8 @@ impl Workers {
         let mut known = self.known.lock();
         if !known.peers.as_ref().is_some_and(|p| Arc::ptr_eq(p, &peers)) {
             let old = std::mem::take(&mut known.workers);
-            let holds = |peer: &Peer| peer.holds.iter().any(|h| h.model == self.model && h.version == self.version);
+            let wanted = |h: &Held| h.digest == self.digest && h.model == self.model && h.version == self.version;
+            let holds = |peer: &Peer| peer.holds.iter().any(wanted);
             known.workers = peers
                 .iter()
                 .filter(|peer| holds(peer))

@@ -4,7 +4,7 @@
   NAME.txt        for each row a line: its features; the class or value; the probabilities, in the shortest decimal that
                   reads back to the same bits, by spaces, with the three lists separated by '|'
 
-Sets with a name that begins with `near` have rows at the very edge of the trees' thresholds.
+A missing value is `nan`. The rows of `near` are at the very edge of the tree's thresholds.
 """
 
 import pathlib
@@ -17,7 +17,7 @@ import joblib
 import numpy
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier, RandomForestRegressor
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
 
 folder = pathlib.Path(sys.argv[1])
 
@@ -46,10 +46,17 @@ write("two_values", RandomForestRegressor(n_estimators=5, random_state=1).fit(X,
 X, y = load_wine(return_X_y=True)
 write("extra_trees", ExtraTreesClassifier(n_estimators=30, random_state=1).fit(X, y), X)
 
+X, y = load_wine(return_X_y=True)
+X[numpy.random.default_rng(1).random(X.shape) < 0.2] = numpy.nan
+write("gaps", RandomForestClassifier(n_estimators=30, random_state=1).fit(X, y), X)
+
+X, y = load_iris(return_X_y=True)
+write("no_missing", ExtraTreeClassifier(splitter="best", random_state=1).fit(X, y), X)
+
 # A row's numbers become 32-bit floats: one unit in the last place of a 64-bit one decides which, at half way.
 random = numpy.random.default_rng(1)
 X = random.normal(size=(400, 1))
-near = DecisionTreeClassifier(random_state=1).fit(X, X[:, 0].round(2) * 100 // 1 % 2)
+near = DecisionTreeClassifier(random_state=1).fit(X, (X[:, 0] * 100 // 1 % 2).astype(int))
 thresholds = near.tree_.threshold[near.tree_.feature >= 0]
 rows = []
 for threshold in thresholds:
