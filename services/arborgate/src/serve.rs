@@ -44,7 +44,16 @@ pub(crate) async fn run(options: &ServeOptions) -> Result<(), Error> {
     let ready = health.clone();
     let started = async {
         let bus = connect(&settings, &metrics).await?;
-        shutdown.spawn(follow_connection(bus.clone(), bus_check));
+        shutdown.spawn({
+            let (ended, followed) = (shutdown.clone(), follow_connection(bus.clone(), bus_check));
+            // The bus lives as long as this does: by itself it would keep the drain until its grace is over.
+            async move {
+                tokio::select! {
+                    () = followed => {}
+                    () = ended.wait() => {}
+                }
+            }
+        });
         first_start::await_prepared(&bus, master.as_deref()).await?;
         state_check.ready();
         let process = Process { settings, bus: bus.clone(), health, metrics, master, edge };

@@ -67,6 +67,11 @@ fn a_backup_is_restored_into_a_fresh_folder() {
 
         let fresh = fresh_with_master_key_of(&system).await;
         let before = fresh.new_user("gone-with-the-restore", "predictor").await.unwrap();
+        let (before_key, _) = fresh.new_key("gone-with-the-restore", "predictor").await.unwrap();
+        // So that the edge remembers both.
+        for who in [&before, &before_key] {
+            assert_eq!(fresh.post_json("/predict", &setosa(), who).await.unwrap().status, 200);
+        }
         let restored = cli(&fresh, "restore", &file).await;
         assert!(
             restored.success && restored.stdout.contains("2 model files"),
@@ -91,11 +96,13 @@ fn a_backup_is_restored_into_a_fresh_folder() {
             &fresh.sign_in(0, "gone-with-the-restore", "the password of gone-with-the-restore").await.unwrap(),
             401,
         );
-        eventually("who is not in the backup is refused", async || {
-            Ok(fresh.post_json("/predict", &setosa(), &before).await?.status == 401)
-        })
-        .await
-        .unwrap();
+        for (who, status) in [(&before, 401), (&before_key, 403)] {
+            eventually("who is not in the backup is refused", async || {
+                Ok(fresh.post_json("/predict", &setosa(), who).await?.status == status)
+            })
+            .await
+            .unwrap();
+        }
     });
 }
 

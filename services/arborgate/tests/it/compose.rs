@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use arborgate_testkit::nats::find_binary;
 use arborgate_testkit::process::{Process, Program};
@@ -14,6 +15,8 @@ use crate::support::{PROGRAM, run, setosa};
 
 /// Where the image has the binary.
 const IN_IMAGE: &str = "/usr/local/bin/arborgate";
+/// Nothing is under way: a process that uses its grace of 30 s up waits for something that does not end.
+const BELOW_GRACE: Duration = Duration::from_secs(25);
 const LOCALHOST: &str = "127.0.0.1";
 
 fn root() -> PathBuf {
@@ -287,7 +290,7 @@ fn what_the_compose_file_says_runs_and_predicts() {
 
         for (name, of) in &mut running {
             for (process, _) in &mut of.processes {
-                let status = process.until_stopped(LIMIT).await.unwrap();
+                let status = process.until_stopped(BELOW_GRACE).await.unwrap();
                 // nats-server's way of telling that a signal ended it is 1.
                 assert!(status.success() || name == "nats", "{name}: {status}: {}", process.stderr());
             }

@@ -1,6 +1,6 @@
 //! Models and versions: added, listed, switched, removed.
 
-use arborgate_testkit::system::{Answer, Credential, Kind, Options, System, eventually};
+use arborgate_testkit::system::{Credential, Kind, Options, System, eventually};
 use serde_json::{Value, json};
 
 use crate::support::{

@@ -10,19 +10,19 @@ use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
 /// The binary under test.
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_arborgate");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_arborgate");
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 static ALL_IN_ONE: OnceCell<System> = OnceCell::const_new();
 static NATS: OnceCell<System> = OnceCell::const_new();
 
 /// Runs a test. One runtime for all: a connection of the shared client belongs to the runtime that made it.
-pub fn run<F: Future>(test: F) -> F::Output {
+pub(crate) fn run<F: Future>(test: F) -> F::Output {
     RUNTIME.block_on(test)
 }
 
 /// The system that tests which disturb nobody share.
-pub async fn shared(kind: Kind) -> &'static System {
+pub(crate) async fn shared(kind: Kind) -> &'static System {
     let cell = match kind {
         Kind::AllInOne => &ALL_IN_ONE,
         Kind::Nats => &NATS,
@@ -36,7 +36,7 @@ pub async fn shared(kind: Kind) -> &'static System {
 }
 
 /// A system of a test's own.
-pub async fn private(kind: Kind, options: Options) -> System {
+pub(crate) async fn private(kind: Kind, options: Options) -> System {
     System::start(PROGRAM, kind, options).await.unwrap()
 }
 
@@ -83,19 +83,19 @@ macro_rules! on_both_kinds {
 pub(crate) use on_both_kinds;
 
 /// A name that no other test has.
-pub fn unique(prefix: &str) -> String {
+pub(crate) fn unique(prefix: &str) -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     format!("{prefix}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Iris setosa.
-pub fn setosa() -> Value {
+pub(crate) fn setosa() -> Value {
     json!({"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2})
 }
 
 /// Holds an answer to be problem details with this status, security headers and a detail; gives the detail.
 #[track_caller]
-pub fn problem(answer: &Answer, status: u16) -> String {
+pub(crate) fn problem(answer: &Answer, status: u16) -> String {
     assert_eq!(answer.status, status, "{}", answer.text());
     assert_eq!(answer.header("content-type"), "application/problem+json");
     let json = answer.json();
@@ -109,7 +109,7 @@ pub fn problem(answer: &Answer, status: u16) -> String {
 
 /// Holds an answer to have what every answer has.
 #[track_caller]
-pub fn secure(answer: &Answer) {
+pub(crate) fn secure(answer: &Answer) {
     for (name, value) in [
         ("x-content-type-options", "nosniff"),
         ("x-frame-options", "DENY"),
@@ -124,7 +124,7 @@ pub fn secure(answer: &Answer) {
 }
 
 /// Runs one of the scripts beside this file with the Python that `cargo xtask setup` made.
-pub fn python(script: &str, args: &[&Path], input: &str) -> String {
+pub(crate) fn python(script: &str, args: &[&Path], input: &str) -> String {
     use std::io::Write;
     use std::process::{Command, Stdio};
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -145,7 +145,7 @@ pub fn python(script: &str, args: &[&Path], input: &str) -> String {
 }
 
 /// The folder of model files that scikit-learn makes for this run, once.
-pub fn model_files() -> PathBuf {
+pub(crate) fn model_files() -> PathBuf {
     static MADE: LazyLock<PathBuf> = LazyLock::new(|| {
         // Below target, where each run writes over the last one's.
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("models");
@@ -157,14 +157,14 @@ pub fn model_files() -> PathBuf {
 }
 
 /// Adds a model's file by the API at the first edge.
-pub async fn put_model(system: &System, path: &str, bytes: Vec<u8>) -> Answer {
+pub(crate) async fn put_model(system: &System, path: &str, bytes: Vec<u8>) -> Answer {
     let admin = system.admin().await.unwrap();
     let request = system.request(0, reqwest::Method::PUT, path).header("Content-Type", "application/octet-stream");
     system.send(admin.apply(request).body(bytes)).await.unwrap()
 }
 
 /// Asks an edge until it knows the model and a worker has loaded it.
-pub async fn predict_soon(system: &System, edge: usize, path: &str, body: &Value, who: &Credential) -> Answer {
+pub(crate) async fn predict_soon(system: &System, edge: usize, path: &str, body: &Value, who: &Credential) -> Answer {
     let mut last = None;
     eventually("the model answers", async || {
         let answer = system.post_json_at(edge, path, body, who).await?;

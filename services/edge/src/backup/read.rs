@@ -3,11 +3,12 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use arborgate_bus::{Bus, Objects, StoreError};
+use arborgate_bus::{Bus, Objects, StoreError, to_json};
 use arborgate_contracts::Key;
 use arborgate_contracts::auth::Standing;
-use arborgate_contracts::bucket::{BucketSpec, META, Meta, SIGNING_KEYS, STANDINGS, STATE_FORMAT, meta_key};
+use arborgate_contracts::bucket::{API_KEYS, BucketSpec, META, Meta, SIGNING_KEYS, STANDINGS, STATE_FORMAT, USERS, meta_key};
 use bytes::Bytes;
 use futures_util::Stream;
 use tokio::runtime::Handle;
@@ -168,6 +169,7 @@ async fn apply(bus: &Bus, spec: &'static BucketSpec, records: Vec<(Key, Bytes)>)
         for entry in bucket.list(None).await? {
             if !records.iter().any(|(key, _)| *key == entry.key) {
                 bucket.delete(&entry.key, None).await?;
+                revoke(bus, spec, &entry.key).await?;
             }
         }
     }
@@ -183,4 +185,20 @@ async fn apply(bus: &Bus, spec: &'static BucketSpec, records: Vec<(Key, Bytes)>)
         written += 1;
     }
     Ok(written)
+}
+
+/// What a user or an API key that is not in the backup holds is refused from now on, also by edges that remember it.
+async fn revoke(bus: &Bus, spec: &BucketSpec, key: &Key) -> Result<(), StoreError> {
+    let kind = match spec.name {
+        name if name == USERS.name => "user",
+        name if name == API_KEYS.name => "api-key",
+        _ => return Ok(()),
+    };
+    // Keys of more tokens say something else of users.
+    let tokens = key.tokens();
+    let Some([name]) = tokens.as_deref() else { return Ok(()) };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
+    let standing = Standing { generation: u64::try_from(now).unwrap_or(u64::MAX) };
+    bus.bucket(&STANDINGS).await?.put(&Key::of(&[kind, name]), to_json(&standing)?).await?;
+    Ok(())
 }

@@ -80,7 +80,7 @@ impl Authenticator {
                 "no credential was sent; send 'Authorization: Bearer …' with a token of POST /token, or 'X-API-Key: …'",
             )),
             (Some(bearer), None) => self.tokens.identify(bearer, &self.standings, &self.auth, meta).await,
-            (None, Some(key)) => self.api_keys.identify(key, &self.standings, &self.auth, meta).await,
+            (None, Some(key)) => Box::pin(self.api_keys.identify(key, &self.standings, &self.auth, meta)).await,
         }
     }
 }

@@ -125,7 +125,8 @@ impl Tokens {
                 return Err(refused("ended"));
             }
             None => {
-                let verified = Arc::new(self.verify(token).await?);
+                // What happens seldom is boxed: a request's future is moved, and it is as large as its largest path.
+                let verified = Arc::new(Box::pin(self.verify(token)).await?);
                 self.verified.insert(hash, Arc::clone(&verified));
                 verified
             }
@@ -136,7 +137,7 @@ impl Tokens {
         }
         if !standings.leased() {
             let question = CheckToken { sub: verified.claims.sub.clone(), generation: verified.claims.generation };
-            match auth.call(&question, None, meta).await {
+            match Box::pin(auth.call(&question, None, meta)).await {
                 Ok(()) => {}
                 Err(CallError::Service(error)) if error.code == ErrorCode::Unauthenticated => {
                     return Err(refused("revoked"));

@@ -116,7 +116,7 @@ impl Fast {
                     let reset_ms = u32::try_from(reset.as_millis()).unwrap_or(u32::MAX).max(1);
                     return Ok(Verdict { allowed: false, remaining: 0, reset_ms });
                 }
-                Taken::Empty => borrow(&self.limiter, &account, meta).await?,
+                Taken::Empty => Box::pin(borrow(&self.limiter, &account, meta)).await?,
             }
         }
     }

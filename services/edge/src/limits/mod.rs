@@ -112,7 +112,7 @@ impl Limits {
             };
             let outcome = match prepared.policy.class() {
                 Class::Fast => self.fast.take(*index, prepared, &who, meta).await,
-                Class::Strict => self.strict.decide(prepared, &who, meta).await,
+                Class::Strict => Box::pin(self.strict.decide(prepared, &who, meta)).await,
             };
             let verdict = outcome.map_err(|problem| Box::new(Refused { problem, headers: Headers::default() }))?;
             describe(&mut headers, prepared, verdict);

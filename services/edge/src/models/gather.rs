@@ -80,7 +80,7 @@ impl Lane {
             return Err(ServiceError::new(ErrorCode::TooLarge, detail));
         }
         if rows.count as usize > fits {
-            return self.predict_in_parts(rows, fits, meta, grant).await;
+            return Box::pin(self.predict_in_parts(rows, fits, meta, grant)).await;
         }
         let (answer, receiver) = oneshot::channel();
         let pending = Pending { rows: rows.count, values: rows.values, meta, grant: Arc::clone(grant), answer };
