@@ -1,4 +1,4 @@
-//! A development CA and certificate, by the binary.
+//! What Compose needs before its first start, by the binary: certificates for its services' names, and a master key.
 
 use std::path::Path;
 
@@ -7,5 +7,6 @@ use crate::error::Result;
 use crate::workspace::{self, Profile};
 
 pub(crate) fn make(folder: &Path) -> Result {
-    run(program(workspace::arborgate(Profile::Debug)?).arg("certs").arg(folder))
+    let names = ["--name", "nats", "--name", "edge"];
+    run(program(workspace::arborgate(Profile::Release)?).arg("certs").arg(folder).args(names))
 }

@@ -29,7 +29,7 @@
 //! | 4 | rows |
 //! | 8 × rows × width | values |
 //! | 4 × rows × labels | indexes of the predicted classes |
-//! | refused: 4 + n | length of the JSON of a [`ServiceError`], the JSON |
+//! | refused: 4 + n | length of the JSON of a [`ServiceError`](crate::ServiceError), the JSON |
 
 mod cursor;
 mod reply;

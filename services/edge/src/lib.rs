@@ -9,8 +9,8 @@
 //! | [`identity`] | access tokens, API keys, revocation |
 //! | [`limits`] | rate-limit policies |
 //! | [`models`] | the catalog, rows from JSON, the way to the workers |
-//! | [`api`] | the handlers, and the OpenAPI document |
-//! | [`docs`] | the documentation page |
+//! | `api` | the handlers, and the OpenAPI document |
+//! | `docs` | the documentation page |
 
 pub mod accept;
 mod api;
@@ -159,7 +159,7 @@ impl Bound {
 pub async fn start(config: Config, bound: Bound, surroundings: Surroundings<'_>) -> Result<Running, Error> {
     let Surroundings { bus, health, registry, certificate, hsts, operator_socket } = surroundings;
     let address = bound.clients.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
-    let front = front(&config, &bus, health, registry, hsts).await?;
+    let front = build_front(&config, &bus, health, registry, hsts).await?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let shared = Listener {
         front: Arc::new(front),
@@ -181,7 +181,7 @@ pub async fn start(config: Config, bound: Bound, surroundings: Surroundings<'_>)
     Ok(Running { address, stop, tasks })
 }
 
-async fn front(
+async fn build_front(
     config: &Config,
     bus: &Bus,
     health: Health,

@@ -1,7 +1,7 @@
 //! The limiter: says whether a request may pass, and lends permits to edges, so that a limit holds across all edges and
 //! replicas. It knows no policy and no client; both stand, hashed, in the key that it is asked about.
 //!
-//! Each key's log ([`log`]) lives in the bucket [`arborgate_contracts::bucket::LIMITS`] and changes by compare-and-set.
+//! Each key's log (`log`) lives in the bucket [`arborgate_contracts::bucket::LIMITS`] and changes by compare-and-set.
 //! So any replica answers for any key, and one that is lost loses nothing. An actor for each active key gathers the
 //! questions that wait into one change; callers prefer one replica for a key only for speed. When the bucket is lost,
 //! limits start empty.

@@ -8,7 +8,7 @@ use super::found;
 use crate::error::Result;
 use crate::workspace;
 
-/// Crates that only some of ours may name, by the folder.
+/// Crates that only some of ours may name, by the folder; tests may all.
 const ONLY: [(&str, &[&str]); 5] = [
     ("poem", &["services/edge"]),
     ("poem-openapi", &["services/edge"]),
@@ -58,7 +58,9 @@ fn dependencies(folder: &str, package: &Package, ours: &BTreeMap<String, String>
     let mut wrong = Vec::new();
     for dependency in &package.dependencies {
         let name = dependency.name.as_str();
-        if ONLY.iter().any(|(only, folders)| *only == name && !folders.contains(&folder)) {
+        let only = ONLY.iter().find(|(only, _)| *only == name);
+        let testing = dependency.kind == DependencyKind::Development;
+        if !testing && only.is_some_and(|(_, folders)| !folders.contains(&folder)) {
             wrong.push(format!("{folder} depends on {name}"));
         }
         let Some(other) = ours.get(name) else { continue };

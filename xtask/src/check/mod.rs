@@ -58,5 +58,5 @@ fn lints() -> Result {
 /// Links that lead nowhere.
 fn docs() -> Result {
     let doc = ["doc", "--workspace", "--no-deps", "--document-private-items", "--locked", "--quiet"];
-    run(cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings"))
+    run(cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links"))
 }

@@ -341,8 +341,8 @@ fn merge_keys_and_defaults_are_read() {
 fn nobody_is_root_in_a_container() {
     let dockerfile = std::fs::read_to_string(root().join("Dockerfile")).unwrap();
     let last = |word: &str| {
-        let lines = dockerfile.lines().filter_map(|line| line.strip_prefix(word)?.strip_prefix(' '));
-        lines.last().unwrap_or_else(|| panic!("the Dockerfile has no {word}")).trim().to_owned()
+        let mut lines = dockerfile.lines().filter_map(|line| line.strip_prefix(word)?.strip_prefix(' '));
+        lines.next_back().unwrap_or_else(|| panic!("the Dockerfile has no {word}")).trim().to_owned()
     };
     let root = |user: &str| matches!(user.split(':').next(), None | Some("" | "0" | "root"));
     assert!(!root(&last("USER")));

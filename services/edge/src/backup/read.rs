@@ -8,7 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arborgate_bus::{Bus, Objects, StoreError, to_json};
 use arborgate_contracts::Key;
 use arborgate_contracts::auth::Standing;
-use arborgate_contracts::bucket::{API_KEYS, BucketSpec, META, Meta, SIGNING_KEYS, STANDINGS, STATE_FORMAT, USERS, meta_key};
+use arborgate_contracts::bucket::{
+    API_KEYS, BucketSpec, META, Meta, SIGNING_KEYS, STANDINGS, STATE_FORMAT, USERS, meta_key,
+};
 use bytes::Bytes;
 use futures_util::Stream;
 use tokio::runtime::Handle;

@@ -1,5 +1,5 @@
 //! Who asks: an access token or an API key, decided in the edge's memory. What is remembered is trusted only as long as
-//! the edge holds a lease on being current ([`standings`]); without one the auth service is asked for each request.
+//! the edge holds a lease on being current (`standings`); without one the auth service is asked for each request.
 
 mod api_key;
 mod standings;

@@ -1,0 +1,309 @@
+//! What serde calls for each value of a body: the matrix is filled as the text is read.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::{At, Cell, Reader, Signature};
+
+const EXPECTED: &str = "an object: one row as {\"feature\": number, …}, or {\"rows\": [row, …]}";
+
+/// The whole body.
+pub(super) struct Body<'r, 's>(pub(super) &'r mut Reader<'s>);
+
+impl<'de> Visitor<'de> for Body<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(EXPECTED)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let reader = self.0;
+        reader.begin_row();
+        let mut next = 0;
+        let mut fields = 0;
+        while let Some(()) = map.next_key_seed(Key { reader, next: &mut next, top: true })? {
+            if matches!(reader.at.cell, Cell::None) && reader.many {
+                if fields > 0 {
+                    return Err(A::Error::custom("'rows' must be the body's only field"));
+                }
+                reader.values.clear();
+                map.next_value_seed(ManyRows(reader))?;
+                if map.next_key::<IgnoredAny>()?.is_some() {
+                    return Err(A::Error::custom("'rows' must be the body's only field"));
+                }
+                return Ok(());
+            }
+            fields += 1;
+            map.next_value_seed(Value(reader))?;
+        }
+        reader.end_named_row();
+        Ok(())
+    }
+}
+
+/// A field's name: sets where the reader stands.
+struct Key<'r, 's> {
+    reader: &'r mut Reader<'s>,
+    next: &'r mut usize,
+    top: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for Key<'_, '_> {
+    type Value = ();
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Key<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a feature's name")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<(), E> {
+        let reader = self.reader;
+        reader.at.cell = Cell::None;
+        let Some(column) = reader.signature.find(name, *self.next) else {
+            if self.top && name == "rows" {
+                reader.many = true;
+                return Ok(());
+            }
+            reader.fault(Some(name), unknown(reader.signature));
+            return Ok(());
+        };
+        *self.next = column + 1;
+        reader.at.cell = Cell::Column(column);
+        let this = reader.rows + 1;
+        match reader.seen.get_mut(column) {
+            Some(row) if *row == this => reader.fault(None, "is given twice"),
+            Some(row) => *row = this,
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+fn unknown(signature: &Signature) -> String {
+    let names: Vec<&str> = signature.names.iter().take(16).map(|name| &**name).collect();
+    let more = if signature.names.len() > 16 { ", …" } else { "" };
+    format!("is not a feature of this model; its features are {}{more}", names.join(", "))
+}
+
+/// The list after `"rows":`.
+struct ManyRows<'r, 's>(&'r mut Reader<'s>);
+
+impl<'de> DeserializeSeed<'de> for ManyRows<'_, '_> {
+    type Value = ();
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ManyRows<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("'rows' to be a list of rows")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let reader = self.0;
+        reader.seen.iter_mut().for_each(|row| *row = 0);
+        loop {
+            reader.at = At { row: Some(reader.rows), cell: Cell::None };
+            if reader.rows == reader.most {
+                if seq.next_element::<IgnoredAny>()?.is_none() {
+                    break;
+                }
+                return Err(A::Error::custom(format!("'rows' must be at most {} rows", reader.most)));
+            }
+            if seq.next_element_seed(OneRow(reader))?.is_none() {
+                break;
+            }
+        }
+        if reader.rows == 0 {
+            return Err(A::Error::custom("'rows' must be at least one row"));
+        }
+        Ok(())
+    }
+}
+
+/// A row in a list: an object or a list.
+struct OneRow<'r, 's>(&'r mut Reader<'s>);
+
+impl OneRow<'_, '_> {
+    /// Something else stands where a row should: told, and counted so that later paths are right.
+    fn wrong(self) {
+        self.0.fault(
+            None,
+            "must be a row: an object of numbers by feature name, or a list of numbers in the features' order",
+        );
+        self.0.begin_row();
+        self.0.rows += 1;
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for OneRow<'_, '_> {
+    type Value = ();
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+macro_rules! scalars_are_wrong {
+    () => {
+        fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+            self.wrong();
+            Ok(())
+        }
+        fn visit_str<E>(self, _: &str) -> Result<(), E> {
+            self.wrong();
+            Ok(())
+        }
+    };
+}
+
+impl<'de> Visitor<'de> for OneRow<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a row")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let reader = self.0;
+        reader.begin_row();
+        let mut next = 0;
+        while let Some(()) = map.next_key_seed(Key { reader, next: &mut next, top: false })? {
+            map.next_value_seed(Value(reader))?;
+        }
+        reader.end_named_row();
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let reader = self.0;
+        reader.begin_row();
+        let columns = reader.signature.columns();
+        let mut given = 0;
+        while given < columns {
+            reader.at.cell = Cell::Position(given);
+            if seq.next_element_seed(Value(reader))?.is_none() {
+                break;
+            }
+            given += 1;
+        }
+        reader.at.cell = Cell::None;
+        if given == columns {
+            while seq.next_element::<IgnoredAny>()?.is_some() {
+                given += 1;
+            }
+        }
+        if given != columns {
+            reader.fault(None, format!("has {given} values; must have {columns}"));
+        }
+        reader.rows += 1;
+        Ok(())
+    }
+
+    scalars_are_wrong!();
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.wrong();
+        Ok(())
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        self.wrong();
+        Ok(())
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        self.wrong();
+        Ok(())
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        self.wrong();
+        Ok(())
+    }
+}
+
+/// One cell. A value of a wrong type is told and passed over.
+struct Value<'r, 's>(&'r mut Reader<'s>);
+
+impl Value<'_, '_> {
+    fn column(&self) -> Option<usize> {
+        match self.0.at.cell {
+            Cell::Column(column) | Cell::Position(column) => Some(column),
+            Cell::None => None,
+        }
+    }
+
+    fn number(self, value: f64) {
+        if let Some(column) = self.column() {
+            self.0.keep(column, value);
+        }
+    }
+
+    fn wrong(self) {
+        // An unknown field was told already.
+        if self.column().is_some() {
+            self.0.fault(None, "must be a number");
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
+    type Value = ();
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        if self.column().is_none() {
+            return deserializer.deserialize_ignored_any(IgnoredAny).map(|_| ());
+        }
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Value<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number")
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
+        self.number(value);
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
+        self.number(value as f64);
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
+        self.number(value as f64);
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        if let Some(column) = self.column() {
+            self.0.keep_missing(column);
+        }
+        Ok(())
+    }
+
+    scalars_are_wrong!();
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        self.wrong();
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        self.wrong();
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(())
+    }
+}
