@@ -33,7 +33,8 @@ async fn five_a_minute_are_five_of_two_hundred_at_once_through_three_replicas() 
     assert_eq!(stage.metric("limiter_decisions_total{outcome=\"allowed\"}"), 10.0);
     assert_eq!(stage.metric("limiter_decisions_total{outcome=\"refused\"}"), 590.0);
     assert_eq!(stage.metric("limiter_keys"), 3.0);
-    assert!(stage.faults.written.load(Ordering::SeqCst) <= 10, "refusals write nothing, and what waits is one change");
+    // Ten permits are at most ten writes that win; each can make those of the two other replicas lose. Refusals write none.
+    assert!(stage.faults.written.load(Ordering::SeqCst) <= 30, "refusals write nothing");
 }
 
 #[tokio::test]
