@@ -64,7 +64,7 @@ const DESCRIPTION: &str = "Predictions of tree-ensemble models. Sign in at `POST
 fn service(apis: Apis) -> OpenApiService<Apis, ()> {
     OpenApiService::new(apis, "Arborgate", env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
-        .license(LicenseObject::new("Apache-2.0").identifier("Apache-2.0"))
+        .license(LicenseObject::new("Apache-2.0").url("https://www.apache.org/licenses/LICENSE-2.0"))
         .server("/")
 }
 
@@ -88,7 +88,13 @@ pub(crate) fn endpoint(shared: Arc<Shared>) -> BoxEndpoint<'static, Response> {
 
 /// The OpenAPI document.
 pub fn document() -> String {
-    let mut text = service(apis(None)).spec();
-    text.push('\n');
-    text
+    let text = service(apis(None)).spec();
+    let Ok(mut document) = serde_json::from_str::<serde_json::Value>(&text) else { return text };
+    // OpenAPI 3.0 demands `scopes` of a flow, and poem-openapi leaves an empty list out.
+    if let Some(flow) = document.pointer_mut("/components/securitySchemes/bearer/flows/password") {
+        if let Some(flow) = flow.as_object_mut() {
+            flow.insert("scopes".to_owned(), serde_json::json!({}));
+        }
+    }
+    format!("{document:#}\n")
 }
