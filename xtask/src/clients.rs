@@ -8,13 +8,20 @@ use std::time::Duration;
 
 use crate::command::{program, run_quietly, run_within};
 use crate::error::{Error, Result};
+use crate::openapi;
 use crate::server::Server;
-use crate::{openapi, workspace};
+use crate::workspace::{self, Profile};
 
 const LIMIT: Duration = Duration::from_secs(180);
 
-/// Generates both, into ignored folders, from the committed document.
-pub(crate) fn generate() -> Result {
+/// Generates both, and tests them where that is wanted.
+pub(crate) fn run(tested: bool) -> Result {
+    generate()?;
+    if tested { test(&workspace::arborgate(Profile::Debug)?) } else { Ok(()) }
+}
+
+/// Into ignored folders, from the committed document.
+fn generate() -> Result {
     println!("clients: generate");
     quietly(program(workspace::python("python")).args(["-m", "openapi_spec_validator"]).arg(openapi::path()))?;
     let python = python().join("generated");
@@ -37,7 +44,7 @@ pub(crate) fn generate() -> Result {
 }
 
 /// Compiles both clients' tests and runs them against a server of this binary.
-pub(crate) fn test(binary: &Path) -> Result {
+fn test(binary: &Path) -> Result {
     quietly(program(workspace::python("python")).args(["-m", "compileall", "-q"]).arg(python()))?;
     quietly(node("tsc").arg("--project").arg(workspace::typescript()))?;
     let server = Server::start(binary)?;

@@ -49,7 +49,11 @@ enum Task {
         check: bool,
     },
     /// Generate the Python and TypeScript clients into openapi/clients/*/generated
-    Clients,
+    Clients {
+        /// And run their tests against a server
+        #[arg(long)]
+        test: bool,
+    },
     /// Fuzz the parsers of untrusted bytes
     Fuzz {
         /// One target; all of them without it
@@ -89,7 +93,7 @@ fn main() -> ExitCode {
         Task::Check { names } => check::run_all(&names),
         Task::Openapi { check: true } => openapi::check(),
         Task::Openapi { check: false } => openapi::write(),
-        Task::Clients => setup::run().and_then(|()| clients::generate()),
+        Task::Clients { test } => setup::run().and_then(|()| clients::run(test)),
         Task::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Task::Load { script } => load::run(script),
         Task::Bench { what: Bench::Edge } => bench::edge::run(),

@@ -2,7 +2,6 @@
 
 use crate::command::{cargo, run};
 use crate::error::Result;
-use crate::workspace::{self, Profile};
 use crate::{clients, setup};
 
 pub(crate) fn run_all(args: &[String]) -> Result {
@@ -11,6 +10,5 @@ pub(crate) fn run_all(args: &[String]) -> Result {
         return run(cargo().args(["test", "--locked"]).args(args));
     }
     run(cargo().args(["test", "--locked", "--workspace"]))?;
-    clients::generate()?;
-    clients::test(&workspace::arborgate(Profile::Debug)?)
+    clients::run(true)
 }

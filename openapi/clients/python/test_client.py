@@ -32,23 +32,24 @@ def connect(**credential):
 class ClientTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        token = arborgate.TokenApi(connect()).token("admin", os.environ["ADMIN_PASSWORD"], grant_type="password")
+        token = arborgate.TokenApi(connect()).token(username="admin", password=os.environ["ADMIN_PASSWORD"])
         assert token.token_type == "bearer" and token.expires_in > 0
         cls.client = connect(access_token=token.access_token)
         cls.predictions = arborgate.PredictionsApi(cls.client)
         cls.encryption = arborgate.EncryptionApi(cls.client)
 
-    def refused(self, kind, call, *arguments):
+    def refused(self, kind, call, *arguments, **named):
         """The problem that the server answers with."""
         with self.assertRaises(kind) as raised:
-            call(*arguments)
+            call(*arguments, **named)
         problem = arborgate.Problem.from_json(raised.exception.body)
         self.assertEqual(problem.status, raised.exception.status)
         return problem
 
     def test_a_wrong_password_is_refused(self):
         sign_in = arborgate.TokenApi(connect()).token
-        problem = self.refused(arborgate.exceptions.UnauthorizedException, sign_in, "admin", "not the password")
+        wrong = {"username": "admin", "password": "not the password"}
+        problem = self.refused(arborgate.exceptions.UnauthorizedException, sign_in, **wrong)
         self.assertEqual(problem.detail, "Incorrect username or password")
 
     def test_no_credential_predicts_nothing(self):
@@ -76,7 +77,9 @@ class ClientTest(unittest.TestCase):
         file = io.BytesIO()
         joblib.dump(model, file, compress=("zlib", 3))
         models = arborgate.ModelsApi(self.client)
-        added = models.put_model_version("wine", "1", file.getvalue(), classes="barolo,grignolino,barbera")
+        added = models.put_model_version(
+            model="wine", version="1", body=file.getvalue(), classes="barolo,grignolino,barbera"
+        )
         self.assertEqual((added.trees, len(added.features)), (20, rows.shape[1]))
         answer = self.predictions.predict_model("wine", arborgate.RowsRequest(rows=rows.tolist()))
         names = ["barolo", "grignolino", "barbera"]
