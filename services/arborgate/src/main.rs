@@ -20,9 +20,6 @@ use clap::Parser;
 use cli::{Cli, Command};
 use error::Error;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = arborgate_runtime::tls::install_provider().map_err(Error::from).and_then(|()| run(cli));
