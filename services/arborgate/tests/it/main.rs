@@ -11,6 +11,7 @@ mod api_keys;
 mod backup;
 mod bad_bodies;
 mod compose;
+mod early_refusals;
 mod encryption;
 mod failure;
 mod lifecycle;

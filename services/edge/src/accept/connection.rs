@@ -15,6 +15,7 @@ use poem::web::{LocalAddr, RemoteAddr};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Listener;
+use super::body::Unread;
 use crate::front::address::Peer;
 
 /// A connection that is about to be served.
@@ -77,8 +78,10 @@ impl Serving {
                 let (shared, under_way) = (shared.clone(), activity.begin());
                 async move {
                     let _under_way = under_way;
-                    let request = convert(request, peer, secure, shared.sizes);
+                    let unread = Unread::default();
+                    let request = convert(request, &unread, peer, secure, shared.sizes);
                     let response = shared.front.answer(request, &peer).await;
+                    unread.discard().await;
                     Ok::<_, Infallible>(hyper::Response::from(response))
                 }
             })
@@ -127,14 +130,22 @@ fn builder(shared: &Listener) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-fn convert(request: http::Request<Incoming>, peer: Peer, secure: bool, sizes: crate::BodySizes) -> poem::Request {
+fn convert(
+    request: http::Request<Incoming>,
+    unread: &Unread,
+    peer: Peer,
+    secure: bool,
+    sizes: crate::BodySizes,
+) -> poem::Request {
     let socket = match peer {
         Peer::Address(address) => address,
         Peer::Operator => SocketAddr::from(([127, 0, 0, 1], 0)),
     };
     let scheme = if secure { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP };
     let (local, remote) = (LocalAddr(Addr::SocketAddr(socket)), RemoteAddr(Addr::SocketAddr(socket)));
-    let mut request = poem::Request::from((request, local, remote, scheme));
+    let (parts, body) = request.into_parts();
+    let body = unread.watch(body, parts.headers.contains_key(http::header::EXPECT));
+    let mut request = poem::Request::from_parts((parts, local, remote, scheme).into(), body.into());
     request.extensions_mut().insert(sizes);
     request
 }

@@ -69,10 +69,7 @@ pub async fn restore(
     let handle = Handle::current();
     let reading = tokio::task::spawn_blocking(move || {
         let mut reader = SyncIoBridge::new_with_handle(StreamReader::new(Box::pin(backup)), handle.clone());
-        let outcome = read(&mut reader, &check, &objects, &handle);
-        // A client on HTTP/1 that can not send the rest does not read the answer. What the rest is does not matter.
-        let _ = io::copy(&mut reader, &mut io::sink());
-        outcome
+        read(&mut reader, &check, &objects, &handle)
     });
     let (records, artifacts) = reading.await.map_err(|error| RestoreError::Io(io::Error::other(error)))??;
     let mut written = 0;

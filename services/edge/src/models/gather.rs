@@ -84,20 +84,21 @@ impl Lane {
         }
         let (answer, receiver) = oneshot::channel();
         let pending = Pending { rows: rows.count, values: rows.values, meta, grant: Arc::clone(grant), answer };
-        if let Some(batch) = self.enqueue(pending)? {
-            let lane = Arc::clone(self);
-            tokio::spawn(async move { lane.fly(batch).await });
+        if let Some((slot, pending)) = self.enqueue(pending)? {
+            // In the caller's own task. Boxed: a request's future is moved, and most of this is for the seldom.
+            Box::pin(self.deliver(vec![pending])).await;
+            drop(slot);
         }
         receiver.await.unwrap_or_else(|_| Err(ServiceError::internal()))
     }
 
-    /// Takes a slot and what is to be sent, or leaves it waiting for one.
-    fn enqueue(&self, pending: Pending) -> Result<Option<Vec<Pending>>, ServiceError> {
+    /// Takes a slot, or leaves the rows waiting for one.
+    fn enqueue(self: &Arc<Self>, pending: Pending) -> Result<Option<(Slot, Pending)>, ServiceError> {
         let most = self.limits.in_flight.max(2 * self.workers.count());
         let mut state = self.state.lock();
         if state.in_flight < most && state.waiting.is_empty() {
             state.in_flight += 1;
-            return Ok(Some(vec![pending]));
+            return Ok(Some((Slot(Arc::clone(self)), pending)));
         }
         if state.waiting_rows + pending.rows as usize > self.limits.waiting_rows {
             let mut error = ServiceError::new(
@@ -118,42 +119,23 @@ impl Lane {
         let mut batch = Vec::new();
         let (mut bytes, mut rows) = (0, 0);
         while let Some(pending) = state.waiting.front() {
-            let size = segment_size(&pending.grant, pending.rows as usize, self.header.columns as usize)
-                .max(pending.rows as usize * self.reply_row + 16);
-            rows += pending.rows as usize;
-            bytes += size;
-            let full = rows > self.limits.message_rows || bytes > self.bus.max_payload().saturating_sub(4096);
-            if full && !batch.is_empty() {
-                break;
+            if !pending.answer.is_closed() {
+                rows += pending.rows as usize;
+                bytes += segment_size(&pending.grant, pending.rows as usize, self.header.columns as usize)
+                    .max(pending.rows as usize * self.reply_row + 16);
+                let full = rows > self.limits.message_rows || bytes > self.bus.max_payload().saturating_sub(4096);
+                if full && !batch.is_empty() {
+                    break;
+                }
             }
             state.waiting_rows -= pending.rows as usize;
-            batch.extend(state.waiting.pop_front());
+            batch.extend(state.waiting.pop_front().filter(|pending| !pending.answer.is_closed()));
         }
         if batch.is_empty() {
             state.in_flight -= 1;
             return None;
         }
         Some(batch)
-    }
-
-    /// A slot's life: one message after another while anything waits.
-    async fn fly(self: Arc<Self>, first: Vec<Pending>) {
-        // Also a panic gives the slot back.
-        let mut slot = Slot { lane: &self, held: true };
-        let mut batch = first;
-        loop {
-            batch.retain(|p| !p.answer.is_closed());
-            if !batch.is_empty() {
-                self.deliver(batch).await;
-            }
-            match self.next() {
-                Some(next) => batch = next,
-                None => {
-                    slot.held = false;
-                    return;
-                }
-            }
-        }
     }
 
     /// Sends a batch, asks again for what got no answer, and tells each caller.
@@ -277,15 +259,17 @@ fn settle(batch: Vec<Pending>, reply: Reply) -> Vec<Pending> {
     again
 }
 
-struct Slot<'a> {
-    lane: &'a Lane,
-    held: bool,
-}
+/// The right to have a message under way. Dropped, also by a caller that has gone or a panic, it sends what waits.
+struct Slot(Arc<Lane>);
 
-impl Drop for Slot<'_> {
+impl Drop for Slot {
     fn drop(&mut self) {
-        if self.held {
-            self.lane.state.lock().in_flight -= 1;
+        if let Some(batch) = self.0.next() {
+            let slot = Self(Arc::clone(&self.0));
+            tokio::spawn(async move {
+                slot.0.deliver(batch).await;
+                drop(slot);
+            });
         }
     }
 }

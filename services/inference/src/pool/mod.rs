@@ -1,5 +1,6 @@
 //! The compute pool: a thread a processor for all model versions. Each version has a [`Line`] in which rows wait, bounded;
-//! threads take turns over the lines that have work. Nothing here is async, and nothing async computes.
+//! threads take turns over the lines that have work. Nothing here is async, and what async tasks compute themselves is
+//! cheaper than handing it over.
 //!
 //! Results depend neither on the number of threads nor on which rows were taken together.
 
@@ -14,7 +15,7 @@ use crate::config::Config;
 use crate::job::Job;
 use crate::kernel::Kernel;
 use crate::metrics::{Metrics, Reason};
-use schedule::{Batch, Full, Limits, LineId, Schedule, Turn};
+use schedule::{Batch, Full, Limits, LineId, Part, Schedule, Turn};
 
 /// How often a thread without work lets others run before it sleeps: those that were about to bring more do so, and
 /// need not wake it. Measured with callers that come back at once: at 2 to 16 of them it halves the cost of a handover.
@@ -140,11 +141,19 @@ impl Line {
         &*self.kernel
     }
 
-    /// Queues what the job admits; what does not fit is refused in it.
+    /// Queues what the job admits, or computes it here when that costs less; what does not fit is refused in it.
     pub(crate) fn push(&self, job: &Arc<Job>) {
         let segments = job.admitted();
+        let rows = segments.iter().map(|(_, rows)| rows).sum();
         let mut full = Vec::new();
-        let wake = self.shared.lock().push(self.id, job, segments, &mut full);
+        let wake = {
+            let mut schedule = self.shared.lock();
+            if schedule.at_once(self.id, rows) {
+                drop(schedule);
+                return self.compute(job, &segments, rows);
+            }
+            schedule.push(self.id, job, segments, &mut full)
+        };
         if wake {
             self.shared.wake.notify_one();
         }
@@ -163,6 +172,14 @@ impl Line {
                 }
             }
         }
+    }
+
+    fn compute(&self, job: &Arc<Job>, segments: &[(usize, usize)], rows: usize) {
+        let part =
+            |(segment, rows): &(usize, usize)| Part { job: Arc::clone(job), segment: *segment, row: 0, rows: *rows };
+        let parts: Vec<Part> = segments.iter().map(part).collect();
+        let ns = worker::compute_here(&*self.kernel, &parts, &self.shared.metrics);
+        self.shared.lock().measured(self.id, rows, ns);
     }
 }
 

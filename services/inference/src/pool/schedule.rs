@@ -14,6 +14,9 @@ use crate::metrics::{Metrics, Reason};
 /// Waiting work that takes longer than this is worth waking a thread for, in nanoseconds; handing a shorter one over
 /// costs about as much as waiting for a thread that is awake.
 const WORTH_WAKING_NS: u64 = 50_000;
+/// Work that takes less than this is done by who brings it: handing it over and waking its caller costs more, and an
+/// async task may compute for so long.
+const AT_ONCE_NS: u64 = 20_000;
 /// Values of one batch's input, and of its output, at most: what a thread's buffers hold.
 const BATCH_VALUES: usize = 1 << 20;
 /// A batch of fewer rows is measured as a whole, since the rows are not what it costs.
@@ -178,6 +181,13 @@ impl Schedule {
         self.wake_for(waiting_ns)
     }
 
+    /// Whether so many rows are to be computed by who brings them: few enough, and nothing waits before them.
+    pub(super) fn at_once(&self, id: LineId, rows: usize) -> bool {
+        let few = rows < FEW_ROWS && rows <= self.limits.queue_rows;
+        let free = |line: &Waiting| line.tasks.is_empty() && line.few_ns <= AT_ONCE_NS;
+        few && !self.closed && self.lines.get(&id).is_some_and(free)
+    }
+
     /// Decides whether one more thread should look for work, and grants it the wake-up.
     fn wake_for(&mut self, waiting_ns: u64) -> bool {
         let soon = self.soon as u64;
@@ -224,7 +234,7 @@ impl Schedule {
         }
     }
 
-    /// A batch was computed in so many nanoseconds, by a thread that now looks for work again.
+    /// A batch was computed in so many nanoseconds.
     pub(super) fn measured(&mut self, id: LineId, rows: usize, ns: u64) {
         if let Some(line) = self.lines.get_mut(&id) {
             let (average, sample) =

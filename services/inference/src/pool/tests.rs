@@ -105,6 +105,10 @@ impl Gate {
     }
 }
 
+/// What a row takes, so that rows are computed where they come from, or by the pool's threads.
+const CHEAP: u64 = 1;
+const DEAR: u64 = 1_000_000;
+
 fn pool(config: &Config) -> Pool {
     Pool::start(config, Metrics::register(&mut Registry::default())).unwrap()
 }
@@ -133,6 +137,10 @@ fn job(line: &Line, segments: Vec<Segment>) -> Arc<Job> {
 
 async fn reply(job: &Job) -> Reply {
     tokio::time::timeout(Duration::from_secs(30), job.finished()).await.unwrap();
+    reply_now(job)
+}
+
+fn reply_now(job: &Job) -> Reply {
     Reply::read(&job.reply(|_, _| ())).unwrap()
 }
 
@@ -143,7 +151,7 @@ fn codes(reply: &Reply) -> Vec<Option<ErrorCode>> {
 #[tokio::test]
 async fn many_callers_each_get_their_own_rows() {
     let pool = pool(&Config { queue_rows: 100_000, ..small() });
-    let line = Arc::new(pool.lines().open(Arc::new(Sums::default()), 1_000));
+    let line = Arc::new(pool.lines().open(Arc::new(Sums::default()), DEAR));
     let callers: Vec<_> = (0..200_u32)
         .map(|caller| {
             let line = Arc::clone(&line);
@@ -173,7 +181,7 @@ async fn many_callers_each_get_their_own_rows() {
 async fn a_full_line_refuses_only_what_does_not_fit() {
     let pool = pool(&Config { threads: 1, queue_rows: 5, ..small() });
     let gate = Gate::new();
-    let line = pool.lines().open(gate.kernel.clone(), 1);
+    let line = pool.lines().open(gate.kernel.clone(), DEAR);
     let under_way = job(&line, vec![segment(1, &[1.0])]);
     line.push(&under_way);
     gate.wait();
@@ -193,7 +201,7 @@ async fn a_full_line_refuses_only_what_does_not_fit() {
 async fn what_nobody_wants_any_more_is_not_computed() {
     let pool = pool(&Config { threads: 1, ..small() });
     let gate = Gate::new();
-    let line = pool.lines().open(gate.kernel.clone(), 1);
+    let line = pool.lines().open(gate.kernel.clone(), DEAR);
     let under_way = job(&line, vec![segment(1, &[1.0])]);
     line.push(&under_way);
     gate.wait();
@@ -212,31 +220,69 @@ async fn what_nobody_wants_any_more_is_not_computed() {
 
 #[tokio::test]
 async fn a_panic_is_its_batchs_own_and_the_thread_goes_on() {
-    let pool = pool(&Config { threads: 1, ..small() });
-    let line = pool.lines().open(Arc::new(Sums::default()), 1);
-    for _ in 0..3 {
-        let unlucky = job(&line, vec![segment(2, &[13.0, 0.0])]);
-        line.push(&unlucky);
-        assert_eq!(codes(&reply(&unlucky).await), [Some(ErrorCode::Internal)]);
-        let lucky = job(&line, vec![segment(2, &[12.0, 0.0])]);
-        line.push(&lucky);
-        assert_eq!(codes(&reply(&lucky).await), [None]);
+    for cost in [CHEAP, DEAR] {
+        let pool = pool(&Config { threads: 1, ..small() });
+        let line = pool.lines().open(Arc::new(Sums::default()), cost);
+        for _ in 0..3 {
+            let unlucky = job(&line, vec![segment(2, &[13.0, 0.0])]);
+            line.push(&unlucky);
+            assert_eq!(codes(&reply(&unlucky).await), [Some(ErrorCode::Internal)]);
+            let lucky = job(&line, vec![segment(2, &[12.0, 0.0])]);
+            line.push(&lucky);
+            assert_eq!(codes(&reply(&lucky).await), [None]);
+        }
+        assert_eq!(pool.shared.metrics.panics.get(), 3);
     }
-    assert_eq!(pool.shared.metrics.panics.get(), 3);
 }
 
 #[tokio::test]
 async fn a_row_that_is_not_taken_is_refused_alone() {
-    let pool = pool(&Config { threads: 1, ..small() });
-    let line = pool.lines().open(Arc::new(Sums::default()), 1);
     // Four rows before it and a part of eight: it is row 9 of its segment in whatever part it is.
     let mut values = vec![1.0; 24];
     values[18] = 14.0;
-    let job = job(&line, vec![segment(2, &[1.0, 1.0]), segment(2, &values), segment(2, &[2.0, 2.0])]);
+    for cost in [CHEAP, DEAR] {
+        let pool = pool(&Config { threads: 1, ..small() });
+        let line = pool.lines().open(Arc::new(Sums::default()), cost);
+        let job = job(&line, vec![segment(2, &[1.0, 1.0]), segment(2, &values), segment(2, &[2.0, 2.0])]);
+        line.push(&job);
+        let reply = reply(&job).await;
+        assert_eq!(codes(&reply), [None, Some(ErrorCode::Invalid), None]);
+        assert_eq!(reply.segments[1].as_ref().unwrap_err().detail, "row 9, column 0 is fourteen");
+    }
+}
+
+#[tokio::test]
+async fn cheap_rows_are_computed_where_they_come_from() {
+    let pool = pool(&small());
+    let line = pool.lines().open(Arc::new(Sums::default()), CHEAP);
+    let job = job(&line, vec![segment(2, &[1.0, 2.0])]);
     line.push(&job);
-    let reply = reply(&job).await;
-    assert_eq!(codes(&reply), [None, Some(ErrorCode::Invalid), None]);
-    assert_eq!(reply.segments[1].as_ref().unwrap_err().detail, "row 9, column 0 is fourteen");
+    // It is there without any waiting.
+    assert!(futures_util::FutureExt::now_or_never(job.finished()).is_some());
+    assert_eq!(reply_now(&job).segments[0].as_ref().unwrap().values, [3.0, -1.0]);
+}
+
+#[tokio::test]
+async fn cheap_rows_wait_for_no_thread_and_are_refused_at_the_end() {
+    let pool = pool(&Config { threads: 1, ..small() });
+    let gate = Gate::new();
+    let line = pool.lines().open(gate.kernel.clone(), DEAR);
+    let under_way = job(&line, vec![segment(1, &[1.0])]);
+    line.push(&under_way);
+    gate.wait();
+    let cheap = pool.lines().open(Arc::new(Sums::default()), CHEAP);
+    let beside = job(&cheap, vec![segment(2, &[1.0, 2.0])]);
+    cheap.push(&beside);
+    assert_eq!(codes(&reply(&beside).await), [None], "a busy pool keeps nobody waiting");
+    let threads = pool.close();
+    let late = job(&cheap, vec![segment(2, &[1.0, 2.0])]);
+    cheap.push(&late);
+    assert_eq!(codes(&reply(&late).await), [Some(ErrorCode::Unavailable)]);
+    gate.open(1);
+    assert_eq!(codes(&reply(&under_way).await), [None]);
+    for thread in threads {
+        thread.join().unwrap();
+    }
 }
 
 #[tokio::test]
@@ -259,8 +305,8 @@ async fn large_work_goes_to_all_threads_and_comes_back_in_order() {
 async fn lines_take_turns() {
     let pool = pool(&Config { threads: 1, queue_rows: 10_000, ..small() });
     let (busy, other) = (Gate::new(), Gate::new());
-    let busy_line = pool.lines().open(busy.kernel.clone(), 1);
-    let other_line = pool.lines().open(other.kernel.clone(), 1);
+    let busy_line = pool.lines().open(busy.kernel.clone(), DEAR);
+    let other_line = pool.lines().open(other.kernel.clone(), DEAR);
     let much = job(&busy_line, vec![segment(1, &[0.0; 800])]);
     busy_line.push(&much);
     busy.wait();
@@ -279,7 +325,7 @@ async fn lines_take_turns() {
 async fn the_end_refuses_what_waits_and_answers_what_is_under_way() {
     let pool = pool(&Config { threads: 1, ..small() });
     let gate = Gate::new();
-    let line = pool.lines().open(gate.kernel.clone(), 1);
+    let line = pool.lines().open(gate.kernel.clone(), DEAR);
     let under_way = job(&line, vec![segment(1, &[1.0])]);
     line.push(&under_way);
     gate.wait();
@@ -306,6 +352,7 @@ proptest! {
         threads in 1_usize..4,
         split in 1_usize..9,
         more in 0_usize..20,
+        cost in prop_oneof![Just(CHEAP), Just(DEAR)],
         sizes in proptest::collection::vec(proptest::collection::vec(1_u32..40, 1..6), 1..12),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -313,7 +360,7 @@ proptest! {
             let config =
                 Config { threads, split_rows: split, batch_rows: split + more, queue_rows: 100_000, ..Config::default() };
             let pool = pool(&config);
-            let line = pool.lines().open(Arc::new(Sums::default()), 1);
+            let line = pool.lines().open(Arc::new(Sums::default()), cost);
             let mut next = 20_u32;
             let jobs: Vec<_> = sizes
                 .iter()

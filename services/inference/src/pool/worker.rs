@@ -1,6 +1,7 @@
 //! One thread of the pool: takes a batch, copies its rows together, computes, hands out the results. Its buffers are used
 //! again for every batch. A panic of a kernel is that batch's, never the thread's.
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
@@ -36,14 +37,26 @@ pub(super) fn run(shared: &Shared) {
         }
         let Some(kernel) = batch.kernel.take() else { continue };
         if !batch.parts.is_empty() {
-            let started = Instant::now();
-            compute(&*kernel, &batch.parts, &mut buffers, &shared.metrics, started);
-            let ns = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            let ns = timed(&*kernel, &batch.parts, &mut buffers, &shared.metrics);
             took = Some((batch.line, batch.rows, ns));
         }
         batch.parts.clear();
         batch.rows = 0;
     }
+}
+
+/// Computes a few rows in the caller's thread; the nanoseconds that it took.
+pub(super) fn compute_here(kernel: &dyn Kernel, parts: &[Part], metrics: &Metrics) -> u64 {
+    thread_local! {
+        static BUFFERS: RefCell<Buffers> = RefCell::default();
+    }
+    BUFFERS.with_borrow_mut(|buffers| timed(kernel, parts, buffers, metrics))
+}
+
+fn timed(kernel: &dyn Kernel, parts: &[Part], buffers: &mut Buffers, metrics: &Metrics) -> u64 {
+    let started = Instant::now();
+    compute(kernel, parts, buffers, metrics, started);
+    u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Computes parts together. When the model refuses a row among them, each part is computed by itself, so that only the
