@@ -18,6 +18,7 @@
 
 mod admins;
 mod api_keys;
+mod argon2id;
 mod clock;
 mod config;
 mod error;

@@ -107,6 +107,36 @@ fn a_backup_is_restored_into_a_fresh_folder() {
 }
 
 #[test]
+fn who_was_changed_since_is_as_before_and_their_tokens_end() {
+    run(async {
+        let (system, ..) = filled().await;
+        let file = system.folder().join("backup.tar");
+        assert!(cli(&system, "backup", &file).await.success);
+        let admin = system.admin().await.unwrap();
+        assert_eq!(system.delete("/v1/users/ann", &admin).await.unwrap().status, 204);
+        let password = "another password of ann";
+        let body = json!({"name": "ann", "password": password, "roles": ["admin"]});
+        let made = system.post_json("/v1/users", &body, &admin).await.unwrap();
+        assert_eq!(made.status, 201, "{}", made.text());
+        let raised = system.token("ann", password).await.unwrap();
+        assert_eq!(system.get("/v1/users", &raised).await.unwrap().status, 200);
+        let restored = cli(&system, "restore", &file).await;
+        assert!(restored.success, "{}", restored.stderr);
+        eventually("a token of roles that are no more is refused", async || {
+            Ok(system.get("/v1/users", &raised).await?.status == 401)
+        })
+        .await
+        .unwrap();
+        problem(&system.sign_in(0, "ann", password).await.unwrap(), 401);
+        let ann = system.token("ann", "the password of ann").await.unwrap();
+        problem(&system.get("/v1/users", &ann).await.unwrap(), 403);
+        assert_eq!(system.post_json("/predict", &setosa(), &ann).await.unwrap().status, 200);
+        // Whoever was not changed goes on.
+        assert_eq!(system.get("/v1/users", &admin).await.unwrap().status, 200);
+    });
+}
+
+#[test]
 fn another_master_key_is_refused_and_changes_nothing() {
     run(async {
         let (system, ..) = filled().await;

@@ -11,7 +11,8 @@ mod api_keys;
 mod backup;
 mod bad_bodies;
 mod compose;
-mod early_refusals;
+mod connections;
+
 mod encryption;
 mod failure;
 mod lifecycle;

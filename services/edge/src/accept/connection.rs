@@ -3,8 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -15,8 +14,12 @@ use poem::web::{LocalAddr, RemoteAddr};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Listener;
+use super::activity::{Activity, Observed};
 use super::body::Unread;
 use crate::front::address::Peer;
+
+/// Time limits are looked at no more often than this.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A connection that is about to be served.
 pub(super) struct Serving {
@@ -26,45 +29,6 @@ pub(super) struct Serving {
     pub peer: Peer,
     /// Whether over TLS.
     pub secure: bool,
-}
-
-/// When a connection last did something.
-struct Activity {
-    born: Instant,
-    under_way: AtomicUsize,
-    last_ms: AtomicU64,
-}
-
-impl Activity {
-    fn new() -> Arc<Self> {
-        Arc::new(Self { born: Instant::now(), under_way: AtomicUsize::new(0), last_ms: AtomicU64::new(0) })
-    }
-
-    fn touch(&self) {
-        let ms = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.last_ms.store(ms, Ordering::Relaxed);
-    }
-
-    fn begin(self: &Arc<Self>) -> UnderWay {
-        self.under_way.fetch_add(1, Ordering::Relaxed);
-        UnderWay(Arc::clone(self))
-    }
-
-    fn idle_for(&self) -> Duration {
-        if self.under_way.load(Ordering::Relaxed) > 0 {
-            return Duration::ZERO;
-        }
-        self.born.elapsed().saturating_sub(Duration::from_millis(self.last_ms.load(Ordering::Relaxed)))
-    }
-}
-
-struct UnderWay(Arc<Activity>);
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.touch();
-        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Serving {
@@ -87,10 +51,10 @@ impl Serving {
             })
         };
         let builder = builder(&shared);
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
-        let mut connection = std::pin::pin!(connection);
-        let idle_limit = *shared.config.idle_timeout;
-        let mut look = tokio::time::interval((idle_limit / 4).max(Duration::from_millis(50)));
+        let stream = TokioIo::new(Observed { stream, activity: Arc::clone(&activity) });
+        let mut connection = std::pin::pin!(builder.serve_connection(stream, service));
+        let (head_limit, idle_limit) = (*shared.config.header_timeout, *shared.config.idle_timeout);
+        let mut look = tokio::time::interval((idle_limit.min(head_limit) / 4).max(LOOK));
         let mut draining = false;
         loop {
             tokio::select! {
@@ -104,8 +68,12 @@ impl Serving {
                     draining = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                _ = look.tick(), if !draining => {
-                    if activity.idle_for() >= idle_limit {
+                _ = look.tick() => {
+                    if activity.head_for() >= head_limit {
+                        tracing::debug!("a request's headers took too long");
+                        return;
+                    }
+                    if !draining && activity.idle_for() >= idle_limit {
                         draining = true;
                         connection.as_mut().graceful_shutdown();
                     }
@@ -117,8 +85,8 @@ impl Serving {
 
 fn builder(shared: &Listener) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    let headers = *shared.config.header_timeout;
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(headers).max_buf_size(64 << 10).pipeline_flush(true);
+    // No timer: hyper has limits of its own only with one. Ours are in `activity`.
+    builder.http1().max_buf_size(64 << 10).pipeline_flush(true);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -126,7 +94,7 @@ fn builder(shared: &Listener) -> auto::Builder<TokioExecutor> {
         .max_header_list_size(32 << 10)
         .max_pending_accept_reset_streams(Some(32))
         .keep_alive_interval(Some(Duration::from_secs(20)))
-        .keep_alive_timeout(headers);
+        .keep_alive_timeout(*shared.config.header_timeout);
     builder
 }
 

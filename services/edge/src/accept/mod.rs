@@ -1,6 +1,7 @@
 //! The edge's own accept loop, for poem's arms no time limits: TLS, caps on connections, and each connection served
 //! until it ends or the server drains.
 
+mod activity;
 mod body;
 mod caps;
 mod connection;

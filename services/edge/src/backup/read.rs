@@ -172,21 +172,30 @@ async fn apply(bus: &Bus, spec: &'static BucketSpec, records: Vec<(Key, Bytes)>)
             }
         }
     }
-    let mut written = 0;
+    let mut restored = 0;
     for (key, value) in records {
-        if grows && let Some((now, _)) = bucket.get_json::<Standing>(&key).await? {
+        let now = bucket.get(&key).await?;
+        if now.as_ref().is_some_and(|now| now.value == value) {
+            restored += 1;
+            continue;
+        }
+        if grows && let Some(now) = &now {
             let then: Standing = serde_json::from_slice(&value).map_err(|_| malformed("a standing can not be read"))?;
-            if then.generation <= now.generation {
+            if then.generation <= now.json::<Standing>()?.generation {
                 continue;
             }
         }
         bucket.put(&key, value).await?;
-        written += 1;
+        if now.is_some() {
+            revoke(bus, spec, &key).await?;
+        }
+        restored += 1;
     }
-    Ok(written)
+    Ok(restored)
 }
 
-/// What a user or an API key that is not in the backup holds is refused from now on, also by edges that remember it.
+/// What a user or an API key that is not, or not the same, in the backup holds is refused from now on, also by edges that
+/// remember it. A user's next sign-in makes it good again.
 async fn revoke(bus: &Bus, spec: &BucketSpec, key: &Key) -> Result<(), StoreError> {
     let kind = match spec.name {
         name if name == USERS.name => "user",
@@ -196,8 +205,10 @@ async fn revoke(bus: &Bus, spec: &BucketSpec, key: &Key) -> Result<(), StoreErro
     // Keys of more tokens say something else of users.
     let tokens = key.tokens();
     let Some([name]) = tokens.as_deref() else { return Ok(()) };
+    let (standings, key) = (bus.bucket(&STANDINGS).await?, Key::of(&[kind, name]));
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
-    let standing = Standing { generation: u64::try_from(now).unwrap_or(u64::MAX) };
-    bus.bucket(&STANDINGS).await?.put(&Key::of(&[kind, name]), to_json(&standing)?).await?;
+    let least = standings.get_json::<Standing>(&key).await?.map_or(0, |(standing, _)| standing.generation + 1);
+    let standing = Standing { generation: u64::try_from(now).unwrap_or(u64::MAX).max(least) };
+    standings.put(&key, to_json(&standing)?).await?;
     Ok(())
 }

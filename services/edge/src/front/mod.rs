@@ -18,7 +18,7 @@ use arborgate_bus::Meta;
 use arborgate_contracts::auth::Principal;
 use arborgate_contracts::permission::Role;
 use arborgate_contracts::{ErrorCode, RequestId, TraceContext};
-use arborgate_runtime::telemetry;
+use arborgate_runtime::{request_span, telemetry};
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use poem::endpoint::BoxEndpoint;
 use poem::{Endpoint, IntoResponse, Request, Response};
@@ -75,11 +75,10 @@ impl Front {
         fold_slash(&mut request);
         let found = operations::find(request.method(), request.uri().path());
         let mut response = match found {
-            Match::Operation(operation) if telemetry::is_exporting() => {
+            Match::Operation(operation) => {
                 let span = span(operation, &request);
                 self.operate(operation, request, peer, &id).instrument(span).await
             }
-            Match::Operation(operation) => self.operate(operation, request, peer, &id).await,
             Match::OtherMethod => other_method(request.uri().path()).into_response(),
             Match::Unknown => self.docs.answer(&request).unwrap_or_else(|| unknown().into_response()),
         };
@@ -204,7 +203,7 @@ fn trace_of(request: &Request) -> Option<TraceContext> {
 }
 
 fn span(operation: &Operation, request: &Request) -> tracing::Span {
-    let span = tracing::info_span!("http.request", otel.kind = "server", operation = operation.id);
+    let span = request_span!("http.request", otel.kind = "server", operation = operation.id);
     if let Some(parent) = request.header("traceparent") {
         telemetry::set_parent(&span, parent);
     }

@@ -149,6 +149,9 @@ impl Tokens {
     }
 
     async fn verify(&self, token: &str) -> Result<Verified, Problem> {
+        if !legal(token) {
+            return Err(refused("characters"));
+        }
         let header = header(token).ok_or_else(|| refused("header"))?;
         if header.alg != "EdDSA" || !header.typ.eq_ignore_ascii_case(TOKEN_TYPE) {
             return Err(refused("algorithm or type"));
@@ -206,13 +209,17 @@ fn apply(verifiers: &Verifiers, change: Change) {
     verifiers.store(Arc::new(next));
 }
 
-/// The token of `Bearer <token>` (RFC 6750 section 2.1; the scheme in any case).
+/// The token of `Bearer <token>` (RFC 6750 section 2.1; the scheme in any case), of whatever characters.
 fn bearer(authorization: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(authorization).ok()?;
     let (scheme, token) = text.split_once(' ')?;
     let token = token.trim_matches(' ');
-    let legal = token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.len() <= LONGEST && legal).then_some(token)
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.len() <= LONGEST).then_some(token)
+}
+
+/// Whether a token is of the characters of a JWS in its compact form (RFC 7515 section 7.1).
+fn legal(token: &str) -> bool {
+    token.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
 fn header(token: &str) -> Option<Header> {
@@ -232,8 +239,12 @@ mod tests {
     fn only_a_bearer_of_legal_characters_is_read() {
         assert_eq!(bearer(b"Bearer a.b-c_d"), Some("a.b-c_d"));
         assert_eq!(bearer(b"bearer  a.b"), Some("a.b"));
-        for bad in ["Bearer", "Bearer ", "Basic a.b", "Bearer a b", "Bearer a\u{e9}", "Bearer a=="] {
+        for bad in ["Bearer", "Bearer ", "Basic a.b"] {
             assert_eq!(bearer(bad.as_bytes()), None, "{bad}");
+        }
+        assert!(legal("a.b-c_d"));
+        for bad in ["a b", "a\u{e9}", "a=="] {
+            assert!(!legal(bad), "{bad}");
         }
         let long = format!("Bearer {}", "a".repeat(LONGEST + 1));
         assert_eq!(bearer(long.as_bytes()), None);
