@@ -20,6 +20,10 @@ use clap::Parser;
 use cli::{Cli, Command};
 use error::Error;
 
+/// Its settings are in `.cargo/config.toml`.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = arborgate_runtime::tls::install_provider().map_err(Error::from).and_then(|()| run(cli));

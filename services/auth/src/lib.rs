@@ -18,7 +18,6 @@
 
 mod admins;
 mod api_keys;
-mod argon2id;
 mod clock;
 mod config;
 mod error;

@@ -7,11 +7,10 @@ use std::time::Instant;
 use arborgate_contracts::auth::Password;
 use arborgate_contracts::{Deadline, ErrorCode, Fault, ServiceError};
 use argon2::password_hash::phc::{Output, ParamsString, Salt};
-use argon2::{ARGON2ID_IDENT, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version};
+use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-use crate::argon2id::Argon2id;
 use crate::config::{Config, PasswordConfig};
 use crate::error::Error;
 use crate::metrics::{Metrics, Of};
@@ -91,7 +90,7 @@ impl Hasher {
     pub(crate) async fn hash(&self, password: Plain, deadline: Deadline) -> Result<String, Error> {
         let inner = Arc::clone(&self.0);
         self.run(Of::new, deadline, move || {
-            let hash = Argon2id(inner.params.clone()).hash_password(password.as_bytes()).map_err(failed)?;
+            let hash = argon2(&inner.params).hash_password(password.as_bytes()).map_err(failed)?;
             Ok(hash.to_string())
         })
         .await
@@ -110,7 +109,7 @@ impl Hasher {
             };
             let expected = parsed.as_ref().unwrap_or(&inner.nobody);
             let bytes = if too_long { &[] } else { password.as_bytes() };
-            let outcome = Argon2id(inner.params.clone()).verify_password(bytes, expected);
+            let outcome = argon2(&inner.params).verify_password(bytes, expected);
             match outcome {
                 Ok(()) => Ok(parsed.is_some() && !too_long),
                 Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
@@ -178,6 +177,10 @@ impl Hasher {
 
 fn late() -> Error {
     Error::refused(ErrorCode::DeadlineExceeded, "the deadline passed before the password was checked")
+}
+
+fn argon2(params: &Params) -> Argon2<'static> {
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone())
 }
 
 /// Random salt and output: to check against it costs what a user's hash costs, and making it costs nothing.

@@ -164,7 +164,6 @@ pub async fn start(config: Config, bound: Bound, surroundings: Surroundings<'_>)
     let shared = Listener {
         front: Arc::new(front),
         config: Arc::new(config.connections.clone()),
-        sizes: BodySizes::new(&config.requests),
         stop: stop.clone(),
         tasks: tasks.clone(),
     };
@@ -216,6 +215,7 @@ async fn build_front(
         metrics: front::metrics::Metrics::new(registry),
         hsts,
         timeout: *config.requests.timeout,
+        sizes: BodySizes::new(&config.requests),
         operator: front::operator(),
     })
 }

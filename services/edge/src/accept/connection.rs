@@ -43,7 +43,7 @@ impl Serving {
                 async move {
                     let _under_way = under_way;
                     let unread = Unread::default();
-                    let request = convert(request, &unread, peer, secure, shared.sizes);
+                    let request = convert(request, &unread, peer, secure);
                     let response = shared.front.answer(request, &peer).await;
                     unread.discard().await;
                     Ok::<_, Infallible>(hyper::Response::from(response))
@@ -98,13 +98,7 @@ fn builder(shared: &Listener) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-fn convert(
-    request: http::Request<Incoming>,
-    unread: &Unread,
-    peer: Peer,
-    secure: bool,
-    sizes: crate::BodySizes,
-) -> poem::Request {
+fn convert(request: http::Request<Incoming>, unread: &Unread, peer: Peer, secure: bool) -> poem::Request {
     let socket = match peer {
         Peer::Address(address) => address,
         Peer::Operator => SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -113,7 +107,5 @@ fn convert(
     let (local, remote) = (LocalAddr(Addr::SocketAddr(socket)), RemoteAddr(Addr::SocketAddr(socket)));
     let (parts, body) = request.into_parts();
     let body = unread.watch(body, parts.headers.contains_key(http::header::EXPECT));
-    let mut request = poem::Request::from_parts((parts, local, remote, scheme).into(), body.into());
-    request.extensions_mut().insert(sizes);
-    request
+    poem::Request::from_parts((parts, local, remote, scheme).into(), body.into())
 }

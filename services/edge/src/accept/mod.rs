@@ -38,8 +38,6 @@ pub struct Listener {
     pub front: Arc<Front>,
     /// Time limits and caps.
     pub config: Arc<Connections>,
-    /// How large bodies may be.
-    pub sizes: crate::BodySizes,
     /// Ends accepting, and drains connections.
     pub stop: CancellationToken,
     /// Connections under way.

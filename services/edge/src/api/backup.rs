@@ -70,7 +70,7 @@ impl<'a> ApiExtractor<'a> for Incoming {
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         crate::front::body::check_type(request.headers(), TAR)?;
-        let most = request.extensions().get::<crate::BodySizes>().copied().unwrap_or_default().upload;
+        let most = Admitted::of(request)?.sizes.upload;
         Ok(Self(Upload::of(request, body)?, most))
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arborgate_contracts::ServiceError;
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Response};
 use poem_openapi::ApiResponse;
 use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
@@ -13,6 +13,7 @@ use poem_openapi::types::Type;
 use serde::Serialize;
 
 use super::Shared;
+use crate::front::admitted::Admitted;
 use crate::front::problem::Problem;
 
 /// What handlers share; absent only where nothing but the document is asked for.
@@ -55,11 +56,15 @@ impl<T> Rendered<T> {
     }
 }
 
+/// Headers of an answer.
+const HEADERS: usize = 12;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 impl<T: Send> IntoResponse for Rendered<T> {
     fn into_response(self) -> Response {
         let mut response = Response::builder().body(Bytes::from(self.json));
+        // With room for all that an answer has: two tables fewer are thrown away.
+        *response.headers_mut() = HeaderMap::with_capacity(HEADERS);
         response.headers_mut().insert(header::CONTENT_TYPE, JSON);
         if let Some((queued_us, computed_us)) = self.times {
             crate::front::timing(&mut response, queued_us, computed_us);
@@ -186,7 +191,7 @@ impl<'a, T: Shown> poem_openapi::ApiExtractor<'a> for RawJson<T> {
         _options: poem_openapi::ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         crate::front::body::check_type(request.headers(), "application/json")?;
-        let limits = request.extensions().get::<super::super::BodySizes>().copied().unwrap_or_default();
+        let limits = Admitted::of(request)?.sizes;
         let bytes = crate::front::body::read(body, request.headers(), limits.of(T::PREDICTION)).await?;
         Ok(Self { bytes, _shown: PhantomData })
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::Tag;
 use super::payload::{Rendered, State};
-use crate::front::admitted::Anybody;
+use crate::front::admitted::{Admitted, Anybody};
 use crate::front::body;
 use crate::front::problem::Problem;
 
@@ -98,7 +98,7 @@ impl<'a> ApiExtractor<'a> for Form {
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         body::check_type(request.headers(), FORM)?;
-        let limits = request.extensions().get::<crate::BodySizes>().copied().unwrap_or_default();
+        let limits = Admitted::of(request)?.sizes;
         let bytes = body::read(content, request.headers(), limits.of(false)).await?;
         Ok(Self::parse(&bytes)?)
     }

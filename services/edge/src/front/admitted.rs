@@ -1,5 +1,6 @@
 //! What is known of a request when its handler is called; as poem-openapi sees it, a security scheme.
 
+use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 
 use arborgate_bus::Meta;
@@ -10,17 +11,44 @@ use poem_openapi::registry::{MetaOAuthFlow, MetaOAuthFlows, MetaSecurityScheme, 
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
 use super::problem::Problem;
+use crate::BodySizes;
 use crate::identity::Caller;
 
 /// A request that may go on.
 #[derive(Debug, Clone)]
-pub struct Admitted {
+pub struct Admitted(Arc<Admission>);
+
+/// What is known of it.
+#[derive(Debug)]
+pub struct Admission {
     /// Who.
     pub caller: Arc<Caller>,
     /// Of this request.
     pub id: RequestId,
     /// Until when, and of which trace.
     pub meta: Meta,
+    /// How large its body may be.
+    pub sizes: BodySizes,
+}
+
+impl Admitted {
+    /// With this word of the front handlers are called.
+    pub fn new(admission: Admission) -> Self {
+        Self(Arc::new(admission))
+    }
+
+    /// Of a request. Only the front calls handlers; without its word nobody is let in.
+    pub fn of(request: &Request) -> Result<&Self, Problem> {
+        request.extensions().get::<Self>().ok_or_else(|| arborgate_contracts::ServiceError::internal().into())
+    }
+}
+
+impl Deref for Admitted {
+    type Target = Admission;
+
+    fn deref(&self) -> &Admission {
+        &self.0
+    }
 }
 
 /// The caller of a public operation: no name, no permission.
@@ -72,9 +100,7 @@ impl<'a> ApiExtractor<'a> for Admitted {
         _body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> Result<Self> {
-        let admitted = request.extensions().get::<Self>();
-        // Only the front calls handlers; without its word nobody is let in.
-        admitted.cloned().ok_or_else(|| Problem::from(arborgate_contracts::ServiceError::internal()).into())
+        Ok(Self::of(request)?.clone())
     }
 }
 
@@ -84,7 +110,6 @@ pub struct Anybody(pub Admitted);
 
 impl<'a> poem::FromRequest<'a> for Anybody {
     async fn from_request(request: &'a Request, _body: &mut RequestBody) -> Result<Self> {
-        let admitted = request.extensions().get::<Admitted>();
-        admitted.cloned().map(Self).ok_or_else(|| Problem::from(arborgate_contracts::ServiceError::internal()).into())
+        Ok(Self(Admitted::of(request)?.clone()))
     }
 }

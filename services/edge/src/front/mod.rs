@@ -24,12 +24,13 @@ use poem::endpoint::BoxEndpoint;
 use poem::{Endpoint, IntoResponse, Request, Response};
 use tracing::Instrument;
 
+use crate::BodySizes;
 use crate::docs;
 use crate::identity::{Authenticator, Caller};
 use crate::limits::{Headers, Limits};
 use crate::operations::{self, Access, Match, Operation};
 use address::Peer;
-use admitted::Admitted;
+use admitted::{Admission, Admitted};
 use problem::Problem;
 
 /// What stands before the API.
@@ -52,6 +53,8 @@ pub struct Front {
     pub hsts: bool,
     /// From headers to answer.
     pub timeout: Duration,
+    /// How large bodies may be.
+    pub sizes: BodySizes,
     /// The caller on the owner-only socket.
     pub operator: Arc<Caller>,
 }
@@ -120,7 +123,8 @@ impl Front {
             }
         };
         let meta = Meta { trace, ..Meta::within(self.timeout) };
-        request.extensions_mut().insert(Admitted { caller, id: id.clone(), meta });
+        let admission = Admission { caller, id: id.clone(), meta, sizes: self.sizes };
+        request.extensions_mut().insert(Admitted::new(admission));
         let mut response = match self.api.call(request).await {
             Ok(response) => response,
             Err(error) => refusal_of(error),

@@ -9,7 +9,6 @@ use std::time::Duration;
 use arborgate_bus::{Bus, Meta, RequestError};
 use arborgate_contracts::wire::{Answer, BatchHeader, Reply, RequestWriter, segment_size};
 use arborgate_contracts::{Deadline, ErrorCode, InstanceId, ServiceError};
-use bytes::Bytes;
 use futures_util::future::try_join_all;
 use tokio::sync::{Semaphore, oneshot};
 
@@ -143,7 +142,8 @@ impl Lane {
         let mut tried: Vec<InstanceId> = Vec::new();
         let mut pause = Duration::from_millis(5);
         loop {
-            let failure = match self.attempt(&batch, &mut tried).await {
+            let (asked, outcome) = self.attempt(&batch, &tried).await;
+            let failure = match outcome {
                 Ok(reply) => {
                     batch = settle(batch, reply);
                     if batch.is_empty() {
@@ -165,6 +165,8 @@ impl Lane {
                 return;
             }
             batch = rest;
+            // Also one that answers may refuse a segment, which then goes to another.
+            tried.extend(asked);
             if tried.len() >= self.workers.count() {
                 // Everybody was asked: begin again, not at once.
                 tried.clear();
@@ -174,8 +176,12 @@ impl Lane {
         }
     }
 
-    /// One message to one worker.
-    async fn attempt(&self, batch: &[Pending], tried: &mut Vec<InstanceId>) -> Result<Reply, RequestError> {
+    /// One message to one worker; which one, when that is known.
+    async fn attempt(
+        &self,
+        batch: &[Pending],
+        tried: &[InstanceId],
+    ) -> (Option<InstanceId>, Result<Reply, RequestError>) {
         let columns = self.header.columns as usize;
         let capacity = batch.iter().map(|p| segment_size(&p.grant, p.rows as usize, columns)).sum();
         let mut writer = RequestWriter::new(&self.header, capacity);
@@ -186,29 +192,15 @@ impl Lane {
         let latest = batch.iter().map(|p| p.meta.deadline).max().unwrap_or(Deadline::after(Duration::ZERO));
         let trace = batch.iter().find_map(|p| p.meta.trace);
         let meta = Meta { deadline: latest.within(self.limits.attempt), trace };
-        let reply = self.ask(writer.finish(), meta, tried).await?;
-        match Reply::read(&reply) {
-            Ok(reply) if reply.segments.len() == batch.len() => Ok(reply),
-            Ok(_) => Err(RequestError::Service(ServiceError::internal())),
-            Err(error) => {
-                tracing::error!(%error, "a worker's reply can not be read");
-                Err(RequestError::Service(ServiceError::internal()))
-            }
-        }
-    }
-
-    async fn ask(&self, message: Bytes, meta: Meta, tried: &mut Vec<InstanceId>) -> Result<Bytes, RequestError> {
         let chosen = self.workers.choose(tried);
-        let outcome = self.bus.request(&chosen.subject, message, meta).await;
-        // Also one that answers may refuse a segment, which then goes to another.
-        tried.extend(chosen.instance.clone());
+        let outcome = self.bus.request(&chosen.subject, writer.finish(), meta).await;
         if let (Err(error), Some(instance)) = (&outcome, &chosen.instance)
             && matches!(error, RequestError::Timeout { .. } | RequestError::NoResponders { .. })
         {
             tracing::warn!(worker = %instance, %error, "asking another worker");
             self.workers.suspect(instance);
         }
-        outcome
+        (chosen.instance.clone(), outcome.and_then(|reply| read(&reply, batch.len())))
     }
 
     /// Rows over the message limit: in parts, several at a time, put together in order.
@@ -240,6 +232,17 @@ impl Lane {
             whole.labels.extend(answer.labels);
         }
         Ok(whole)
+    }
+}
+
+fn read(reply: &[u8], segments: usize) -> Result<Reply, RequestError> {
+    match Reply::read(reply) {
+        Ok(reply) if reply.segments.len() == segments => Ok(reply),
+        Ok(_) => Err(RequestError::Service(ServiceError::internal())),
+        Err(error) => {
+            tracing::error!(%error, "a worker's reply can not be read");
+            Err(RequestError::Service(ServiceError::internal()))
+        }
     }
 }
 
