@@ -63,23 +63,25 @@ pub struct Manifest {
 
 impl Manifest {
     /// Values a row in a reply (see [`crate::wire`]): the probabilities of each output after one another, or the values
-    /// of a regressor.
+    /// of a regressor, or the score of an outlier detector.
     pub fn width(&self) -> usize {
         match self.task {
             Task::Classification => self.classes.iter().map(Vec::len).sum(),
-            Task::Regression => self.outputs as usize,
+            Task::Regression | Task::OutlierDetection => self.outputs as usize,
         }
     }
 }
 
 /// What a model does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Task {
     /// Probabilities and labels.
     Classification,
     /// Values.
     Regression,
+    /// A score, low for what is unlike the training data, and one of the two classes −1 and 1.
+    OutlierDetection,
 }
 
 /// One column of the input.

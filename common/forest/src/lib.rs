@@ -3,10 +3,10 @@
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use arborgate_forest::{Compiled, Limits, Model, Output};
+//! use arborgate_forest::{Compiled, Model, Options, Output};
 //! use ndarray::{Array2, array};
 //!
-//! let model = Model::read(&std::fs::read("model.pkl")?, &Limits::default())?;
+//! let model = Model::read(&std::fs::read("model.pkl")?, &Options::default())?;
 //! let compiled = Compiled::new(&model)?;
 //! let rows = array![[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]];
 //! let mut values = Array2::zeros((rows.nrows(), compiled.values_width()));
@@ -35,22 +35,24 @@
 //!
 //! # Map
 //!
-//! `detect` and `compression` find out what the bytes are; `pickle` turns a pickle into inert values; `sklearn` turns those
-//! into a [`Model`]; `compiled` lays a model out for walking and `predict` walks. A further format is a further reader that
-//! ends in a [`Model`]; nothing behind that knows formats.
+//! `formats` finds out what the bytes are and has a reader for each format, which ends in a [`Model`]; `model` holds only legal
+//! ensembles and says by which rules they are summed; `link` has each library's transforms; `compiled` lays a model out and
+//! `predict` runs it. Nothing behind `formats` knows a file.
 
 mod compiled;
-mod compression;
-mod detect;
 mod error;
+mod formats;
 mod limits;
+mod link;
 mod model;
-mod pickle;
 mod predict;
-mod sklearn;
 
 pub use compiled::{CompileError, Compiled};
 pub use error::Error;
-pub use limits::Limits;
-pub use model::{Aggregation, Feature, Label, Model, Node, Source, Task, Tree};
-pub use predict::{Output, PredictError};
+pub use limits::{Limits, Options, Rounds};
+pub use link::{CatBoostLink, LightGbmLink, Link, OnnxLink, SklearnLink, XgboostLink};
+pub use model::{
+    Categories, CategoryRule, Column, Combine, Decision, Feature, FeatureKind, Finish, Input, Label, Linear, Model,
+    Node, Parts, Precision, Source, Split, Step, Sum, Task, Test, Tree, TreeParts,
+};
+pub use predict::{Element, Output, PredictError};

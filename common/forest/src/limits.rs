@@ -1,4 +1,4 @@
-//! What a file may cost, at most.
+//! What a file may cost, at most, and what of it is wanted.
 
 /// Bounds on reading a model. All are checked before the memory they stand for is taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,5 +40,33 @@ impl Default for Limits {
             max_pickle_stack: 65_536,
             max_pickle_objects: 16_000_000,
         }
+    }
+}
+
+/// How a file is read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Options {
+    /// What it may cost.
+    pub limits: Limits,
+    /// How many of a boosted model's rounds are taken.
+    pub rounds: Rounds,
+}
+
+/// Which rounds of a model that stopped early predict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rounds {
+    /// As the file's own library does after loading it the way that it was saved: XGBoost's scikit-learn wrapper stops at the
+    /// best round, its `Booster` does not.
+    #[default]
+    AsSaved,
+    /// Up to the best round, if the file names one.
+    Best,
+    /// All that are in the file.
+    All,
+}
+
+impl From<Limits> for Options {
+    fn from(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
     }
 }

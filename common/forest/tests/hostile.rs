@@ -4,24 +4,26 @@
 
 mod common;
 
-use arborgate_forest::{Compiled, Limits, Model};
-use common::{cases, file, naive, predict};
+use arborgate_forest::{Compiled, Limits, Model, Options, Test, Tree};
+use common::{bits, cases, file, naive, predict};
 use ndarray::{Array2, ArrayView1};
 use proptest::prelude::*;
 
 /// Reads; what reads must compile and predict as the obvious walk does. Returns whether it read.
 fn exercise(bytes: &[u8]) -> bool {
-    let limits = Limits { max_bytes: 1 << 24, ..Limits::default() };
+    let limits = Options::from(Limits { max_bytes: 1 << 24, ..Limits::default() });
     let Ok(model) = Model::read(bytes, &limits) else { return false };
     let compiled = Compiled::new(&model).unwrap();
     let row: Vec<f64> = (0..model.n_features()).map(|feature| feature as f64 * 0.7 - 1.0).collect();
     let rows = ArrayView1::from(&row[..]).insert_axis(ndarray::Axis(0));
-    let (values, labels) = predict(&compiled, rows).unwrap();
-    let (expected, expected_labels) = naive(&model, &row);
-    assert!(values.iter().map(|v| v.to_bits()).eq(expected.iter().map(|v| v.to_bits())));
-    if compiled.labels_width() > 0 && expected.iter().all(|value| value.is_finite()) {
-        assert_eq!(labels.as_slice().unwrap(), expected_labels);
-    }
+    let (_, labels) = predict(&compiled, rows).unwrap();
+    let mut margins = Array2::zeros((1, compiled.margins_width()));
+    compiled.margins(rows, margins.view_mut()).unwrap();
+    assert_eq!(
+        margins.row(0).mapv(f64::to_bits).to_vec(),
+        naive::margins(&model, &row).iter().map(|m| m.to_bits()).collect::<Vec<_>>()
+    );
+    assert!(labels.iter().zip(model.classes()).all(|(label, classes)| (*label as usize) < classes.len()));
     true
 }
 
@@ -179,12 +181,12 @@ proptest! {
     fn compiled_equals_the_obvious_walk(which in any::<prop::sample::Index>(), seed in any::<u64>(), rows in 1_usize..150) {
         let cases = cases("1.9.1");
         let case = &cases[which.index(cases.len())];
-        let model = Model::read(&case.bytes, &Limits::default()).unwrap();
+        let model = Model::read(&case.bytes, &Options::default()).unwrap();
         let compiled = Compiled::new(&model).unwrap();
         // values near thresholds: of the model itself, with the last bits changed
-        let thresholds: Vec<f64> = model.trees().iter().flat_map(|tree| tree.nodes()).filter_map(|node| match node {
-            arborgate_forest::Node::Split { threshold, .. } => Some(*threshold).filter(|threshold| threshold.is_finite()),
-            arborgate_forest::Node::Leaf(_) => None,
+        let thresholds: Vec<f64> = model.trees().iter().flat_map(Tree::splits).filter_map(|split| match split.test {
+            Test::AtMost(threshold) => Some(threshold).filter(|threshold| threshold.is_finite()),
+            Test::OneOf(_) => None,
         }).chain([0.0]).collect();
         let mut state = seed | 1;
         let mut next = move || {
@@ -203,11 +205,12 @@ proptest! {
                 _ => near * (1.0 + (next() % 1_000) as f64 / 1_000.0),
             }
         });
-        let (values, labels) = predict(&compiled, input.view()).unwrap();
-        for (row, (got, got_labels)) in input.outer_iter().zip(values.outer_iter().zip(labels.outer_iter())) {
-            let (expected, expected_labels) = naive(&model, row.as_slice().unwrap());
-            prop_assert_eq!(got.to_vec(), expected);
-            prop_assert_eq!(got_labels.to_vec(), expected_labels);
+        let mut found = Array2::zeros((rows, compiled.margins_width()));
+        compiled.margins(input.view(), found.view_mut()).unwrap();
+        for (row, found) in input.outer_iter().zip(found.outer_iter()) {
+            prop_assert_eq!(found.to_vec(), naive::margins(&model, row.as_slice().unwrap()));
         }
+        // trees of scikit-learn alone and in forests: the margins are the values
+        prop_assert_eq!(bits(&predict(&compiled, input.view()).unwrap().0), bits(&found));
     }
 }

@@ -4,7 +4,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use arborgate_forest::{Compiled, Limits, Model, Output};
+use arborgate_forest::{Compiled, Model, Options, Output};
 use ndarray::Array2;
 
 struct Counting;
@@ -42,7 +42,7 @@ fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
 }
 
 fn fixture(name: &str) -> Vec<u8> {
-    std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/1.9.1/").to_owned() + name).unwrap()
+    std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/sklearn/1.9.1/").to_owned() + name).unwrap()
 }
 
 fn attacks_stay_within_twenty_times_the_file() {
@@ -68,20 +68,20 @@ fn attacks_stay_within_twenty_times_the_file() {
     ];
     for body in bodies {
         let bytes = [b"\x80\x04", &body.repeat((4 << 20) / body.len())[..], b"."].concat();
-        let (result, peak) = peak(|| Model::read(&bytes, &Limits::default()).is_err());
+        let (result, peak) = peak(|| Model::read(&bytes, &Options::default()).is_err());
         assert!(result && peak < 20 * bytes.len(), "{body:?}: {peak} bytes for {}", bytes.len());
     }
     // one list that grows and grows
     let many = [b"(", &b"N".repeat(60_000)[..], b"e"].concat();
     let bytes = [b"\x80\x04]", &many.repeat(70)[..], b"."].concat();
-    let (result, peak) = peak(|| Model::read(&bytes, &Limits::default()).is_err());
+    let (result, peak) = peak(|| Model::read(&bytes, &Options::default()).is_err());
     assert!(result && peak < 20 * bytes.len(), "{peak} bytes for {}", bytes.len());
 }
 
 fn models_take_little_more_than_their_file() {
     for name in ["rf_iris.joblib", "rf_iris_pair.joblib", "ext_diabetes_random_state.joblib", "dt_one_class.joblib"] {
         let bytes = fixture(name);
-        let (model, peak) = peak(|| Compiled::new(&Model::read(&bytes, &Limits::default()).unwrap()).unwrap());
+        let (model, peak) = peak(|| Compiled::new(&Model::read(&bytes, &Options::default()).unwrap()).unwrap());
         assert!(
             peak < 8 * bytes.len() + 16_384 && model.bytes() < bytes.len(),
             "{name}: {peak} bytes for {}",
@@ -92,7 +92,7 @@ fn models_take_little_more_than_their_file() {
 
 fn predicting_allocates_nothing_after_the_first_call() {
     for name in ["rf_iris.joblib", "dt_iris_pair.joblib", "rf_diabetes.z"] {
-        let model = Compiled::new(&Model::read(&fixture(name), &Limits::default()).unwrap()).unwrap();
+        let model = Compiled::new(&Model::read(&fixture(name), &Options::default()).unwrap()).unwrap();
         let rows = Array2::<f64>::ones((200, model.n_features()));
         let mut values = Array2::zeros((200, model.values_width()));
         let mut labels = Array2::zeros((200, model.labels_width()));

@@ -5,12 +5,12 @@ mod common;
 #[path = "common/pickler.rs"]
 mod pickler;
 
-use arborgate_forest::{Compiled, Error, Limits, Model};
-use common::{bits, file, naive, predict};
+use arborgate_forest::{Compiled, Error, Limits, Model, Options};
+use common::{bits, file, predict};
 use pickler::{Py, Spec, array, build, dict, dtype, ints, pickle, reduce, text};
 
 fn read(bytes: &[u8]) -> Result<Model, Error> {
-    Model::read(bytes, &Limits::default())
+    Model::read(bytes, &Options::default())
 }
 
 fn said(bytes: &[u8]) -> String {
@@ -139,7 +139,8 @@ fn a_tree_that_is_none_is_refused() {
     refused(&nodes(|n| n[0].2 = -1), "node 0 splits on a feature that is none");
     refused(&nodes(|n| n[0].2 = 1 << 40), "node 0 splits on a feature that is none");
     let infinite = read(&nodes(|n| n[0].3 = f64::INFINITY).pickle()).unwrap();
-    assert_eq!(naive(&infinite, &[3e38, 0.0]).1, [0]);
+    let rows = ndarray::arr2(&[[3e38, 0.0]]);
+    assert_eq!(predict(&Compiled::new(&infinite).unwrap(), rows.view()).unwrap().1, ndarray::arr2(&[[0]]));
 }
 
 #[test]
@@ -228,7 +229,7 @@ fn shared_trees_are_refused() {
 #[test]
 fn limits_are_kept() {
     let bytes = pickle(&forest(3, false));
-    let with = |limits: Limits| Model::read(&bytes, &limits);
+    let with = |limits: Limits| Model::read(&bytes, &limits.into());
     let limits = Limits::default;
     assert!(
         with(Limits { max_trees: 3, max_nodes: 15, max_depth: 2, max_classes: 3, max_features: 2, ..limits() }).is_ok()

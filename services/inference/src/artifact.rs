@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use arborgate_bus::Objects;
 use arborgate_contracts::registry::{Manifest, Task};
-use arborgate_forest::{Compiled, Model, Node};
+use arborgate_forest::{Compiled, Model, Test, Tree};
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use ndarray::{Array2, ArrayViewMut2};
@@ -75,7 +75,7 @@ fn read(bytes: &Bytes, expected: &str, limits: &ArtifactLimits) -> Result<Artifa
     if found != expected {
         return Err(LoadError::Digest { found, expected: expected.to_owned() });
     }
-    let model = Model::read(bytes, &limits.model)?;
+    let model = Model::read(bytes, &limits.model.clone().into())?;
     let compiled = Compiled::new(&model)?;
     let trial_ns = canary(&model, &compiled)?;
     Ok(Artifact { model, compiled, trial_ns })
@@ -113,12 +113,13 @@ fn canary(model: &Model, kernel: &dyn Kernel) -> Result<u64, LoadError> {
 fn canary_rows(model: &Model) -> Array2<f64> {
     let columns = model.n_features();
     let mut thresholds = vec![None; columns];
-    for node in model.trees().iter().flat_map(|tree| tree.nodes()) {
-        if let Node::Split { feature, threshold, .. } = node
-            && let Some(slot @ None) = thresholds.get_mut(*feature as usize)
+    for split in model.trees().iter().flat_map(Tree::splits) {
+        let feature = model.columns().get(split.column as usize).map_or(split.column, |column| column.feature);
+        if let Test::AtMost(threshold) = split.test
+            && let Some(slot @ None) = thresholds.get_mut(feature as usize)
             && threshold.abs() <= f64::from(f32::MAX)
         {
-            *slot = Some(*threshold);
+            *slot = Some(threshold);
         }
     }
     let thresholds = thresholds.into_iter().map(Option::unwrap_or_default);
@@ -137,13 +138,19 @@ fn trial(kernel: &dyn Kernel, rows: &Array2<f64>) -> Result<(Array2<f64>, Array2
     Ok((values, labels))
 }
 
+/// What a model does, as the registry says it.
+pub(crate) fn task(model: &Model) -> Task {
+    match model.task() {
+        arborgate_forest::Task::Classification => Task::Classification,
+        arborgate_forest::Task::Regression => Task::Regression,
+        arborgate_forest::Task::OutlierDetection => Task::OutlierDetection,
+    }
+}
+
 /// That an artifact is the one which its manifest describes: the edge validates and answers by the manifest.
 pub(crate) fn check(manifest: &Manifest, artifact: &Artifact) -> Result<(), LoadError> {
     let (model, compiled) = (&artifact.model, &artifact.compiled);
-    let task = match model.task() {
-        arborgate_forest::Task::Classification => Task::Classification,
-        arborgate_forest::Task::Regression => Task::Regression,
-    };
+    let task = task(model);
     let wrong = |what: &str, found: usize, said: usize| {
         Err(LoadError::Manifest(format!("it has {found} {what}, its manifest says {said}")))
     };

@@ -1,10 +1,13 @@
-//! The reference files, as `fixtures/make.py` writes them.
+//! The reference files, as `fixtures/make_sklearn.py` writes them.
 #![allow(dead_code, unreachable_pub)]
+
+pub mod naive;
+pub mod reference;
 
 use std::io::Read;
 use std::path::PathBuf;
 
-use arborgate_forest::{Compiled, Model, Output, PredictError};
+use arborgate_forest::{Compiled, Output, PredictError};
 use ndarray::{Array2, ArrayView2};
 
 /// Versions of scikit-learn that reference files are of.
@@ -26,7 +29,7 @@ pub struct Case {
 }
 
 pub fn folder(version: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(version)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/sklearn").join(version)
 }
 
 pub fn file(version: &str, name: &str) -> Vec<u8> {
@@ -98,47 +101,4 @@ pub fn predict(model: &Compiled, rows: ArrayView2<'_, f64>) -> Result<(Array2<f6
 
 pub fn bits(values: &Array2<f64>) -> Array2<u64> {
     values.mapv(f64::to_bits)
-}
-
-/// The obvious way: one row, one tree, one node at a time, thresholds as the file has them.
-pub fn naive(model: &Model, row: &[f64]) -> (Vec<f64>, Vec<u32>) {
-    use arborgate_forest::{Aggregation, Node, Task};
-    let width = model.width();
-    let leaves: Vec<(usize, &arborgate_forest::Tree)> = model
-        .trees()
-        .iter()
-        .map(|tree| {
-            let mut at = 0;
-            loop {
-                match tree.nodes()[at as usize] {
-                    Node::Leaf(leaf) => return (leaf as usize, tree),
-                    Node::Split { feature, threshold, left, right, missing_left } => {
-                        let x = row[feature as usize] as f32;
-                        let goes_left = if x.is_nan() { missing_left } else { f64::from(x) <= threshold };
-                        at = if goes_left { left } else { right };
-                    }
-                }
-            }
-        })
-        .collect();
-    let of = |(leaf, tree): &(usize, &arborgate_forest::Tree)| tree.values()[leaf * width..(leaf + 1) * width].to_vec();
-    if model.aggregation() == Aggregation::Single {
-        let (leaf, tree) = leaves[0];
-        let outputs = if model.task() == Task::Classification { model.n_outputs() } else { 0 };
-        return (of(&leaves[0]), tree.labels()[leaf * outputs..(leaf + 1) * outputs].to_vec());
-    }
-    let mut values = vec![0.0; width];
-    for leaf in &leaves {
-        values.iter_mut().zip(of(leaf)).for_each(|(sum, value)| *sum += value);
-    }
-    values.iter_mut().for_each(|value| *value /= leaves.len() as f64);
-    let mut labels = Vec::new();
-    let mut from = 0;
-    for classes in model.classes() {
-        let own = &values[from..from + classes.len()];
-        from += classes.len();
-        let largest = own.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        labels.push(own.iter().position(|value| *value == largest).unwrap() as u32);
-    }
-    (values, labels)
 }

@@ -23,11 +23,12 @@ pub(super) struct Api(pub State);
 
 /// What a model does.
 #[derive(Enum, Serialize)]
-#[oai(rename_all = "lowercase")]
-#[serde(rename_all = "lowercase")]
+#[oai(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 enum TaskName {
     Classification,
     Regression,
+    OutlierDetection,
 }
 
 /// What a feature takes.
@@ -122,6 +123,7 @@ impl VersionView {
             task: match manifest.task {
                 Task::Classification => TaskName::Classification,
                 Task::Regression => TaskName::Regression,
+                Task::OutlierDetection => TaskName::OutlierDetection,
             },
             source: manifest.source.clone(),
             digest: manifest.digest.clone(),

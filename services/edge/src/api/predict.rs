@@ -78,12 +78,15 @@ shown!(
 pub(super) struct Prediction {
     /// The predicted class as the model's file has it, or the value of a regressor; of several outputs a list.
     prediction: serde_json::Value,
-    /// The predicted class as a person calls it; only of a classifier.
+    /// The predicted class as a person calls it; not of a regressor.
     #[oai(skip_serializing_if_is_none)]
     label: Option<serde_json::Value>,
     /// The probability of each class by label; only of a classifier.
     #[oai(skip_serializing_if_is_none)]
     probabilities: Option<HashMap<String, f64>>,
+    /// Low for what is unlike the training data; only of an outlier detector.
+    #[oai(skip_serializing_if_is_none)]
+    score: Option<f64>,
     /// Which model answered.
     model: String,
     /// Which of its versions.

@@ -71,6 +71,14 @@ impl Template {
         out.extend_from_slice(b"\"prediction\":");
         match self.task {
             Task::Regression => list(out, self.outputs, |out, i| number(out, values.get(i).copied())),
+            Task::OutlierDetection => {
+                let class = labels.first().and_then(|label| self.classes.first()?.get(*label as usize));
+                out.extend_from_slice(class.map_or(b"null", |(value, _)| value));
+                out.extend_from_slice(b",\"label\":");
+                out.extend_from_slice(class.map_or(b"null", |(_, label)| label));
+                out.extend_from_slice(b",\"score\":");
+                number(out, values.first().copied());
+            }
             Task::Classification => {
                 let class = |i: usize| {
                     let index = *labels.get(i)? as usize;
@@ -184,6 +192,14 @@ mod tests {
         let read = read(&template.one(&answer(1, &[0.25, 0.75, 1.0], &[1, 0])));
         assert_eq!(read["prediction"], json!(["b", true]));
         assert_eq!(read["probabilities"], json!([{"a": 0.25, "b": 0.75}, {"yes": 1.0}]));
+    }
+
+    #[test]
+    fn an_outlier_detector_answers_with_class_and_score() {
+        let classes = vec![vec![class(json!(-1), "-1"), class(json!(1), "1")]];
+        let template = Template::new(&manifest(Task::OutlierDetection, classes, 1));
+        let expected = json!({"prediction": -1, "label": "-1", "score": -0.125, "model": "iris", "version": "1"});
+        assert_eq!(read(&template.one(&answer(1, &[-0.125], &[0]))), expected);
     }
 
     #[test]

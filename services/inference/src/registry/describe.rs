@@ -4,9 +4,11 @@
 use std::collections::HashSet;
 
 use arborgate_contracts::inference::Register;
-use arborgate_contracts::registry::{Class, Feature, FeatureType, MANIFEST_FORMAT, Manifest, Task};
+use arborgate_contracts::registry::{Class, Feature, FeatureType, MANIFEST_FORMAT, Manifest};
 use arborgate_contracts::{ErrorCode, Fault, ServiceError};
 use arborgate_forest::{Label, Model};
+
+use crate::artifact::task;
 
 /// Characters of a name, at most.
 const LONGEST_NAME: usize = 128;
@@ -29,10 +31,7 @@ pub(super) fn manifest(request: &Register, model: &Model) -> Result<Manifest, Se
         size: request.size,
         object: request.object.clone(),
         source: model.source().to_string().chars().filter(|c| !c.is_control()).take(LONGEST_SOURCE).collect(),
-        task: match model.task() {
-            arborgate_forest::Task::Classification => Task::Classification,
-            arborgate_forest::Task::Regression => Task::Regression,
-        },
+        task: task(model),
         features,
         classes,
         outputs: u32::try_from(model.n_outputs()).unwrap_or(u32::MAX),

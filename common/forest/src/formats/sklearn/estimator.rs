@@ -6,9 +6,16 @@ use super::tree::{Shape, tree};
 use super::version::Version;
 use super::{LIBRARY, missing};
 use crate::error::Error;
-use crate::model::{Aggregation, Feature, Label, Model, Parts, Source, Task, Tree};
-use crate::pickle::known::{Estimator, Known};
-use crate::pickle::value::Value;
+use crate::formats::pickle::known::{Estimator, Known};
+use crate::formats::pickle::value::Value;
+use crate::link::Link;
+use crate::model::{
+    CategoryRule, Combine, Decision, Feature, FeatureKind, Finish, Input, Label, Model, Parts, Precision, Source, Sum,
+    Task, Tree,
+};
+
+/// `check_array` with `DTYPE`, which is `f32`: to the nearest, and what is infinite then is refused.
+const INPUT: Input = Input { precision: Precision::Single, infinite_allowed: false, category: CategoryRule::Whole };
 
 impl Estimator {
     fn name(self) -> &'static str {
@@ -63,15 +70,25 @@ pub(super) fn model(reader: &mut Reader<'_>) -> Result<Model, Error> {
         Some(member) => forest(reader, &attributes, member, version, &shape)?,
         None => alone(reader, &attributes, estimator, &shape)?,
     };
-    let feature = |name| Feature { name, missing_allowed };
+    let feature = |name| Feature { name, kind: FeatureKind::Number, missing_allowed };
+    let margins = shape.n_classes.iter().sum();
+    let finish = if shape.alone { Finish::Nothing } else { Finish::Divide(trees.len() as f64) };
     Model::new(Parts {
         task: estimator.task(),
         features: names.into_iter().map(feature).collect(),
+        input: INPUT,
+        columns: Vec::new(),
         n_outputs: shape.n_classes.len(),
         classes,
-        aggregation: if shape.alone { Aggregation::Single } else { Aggregation::Mean },
+        sum: Sum { combine: Combine::Add, precision: Precision::Double, start: vec![0.0; margins], finish },
+        link: Link::Identity,
+        decision: match (shape.classifier, shape.alone) {
+            (false, _) => Decision::None,
+            (true, true) => Decision::Leaf,
+            (true, false) => Decision::LargestValue,
+        },
         trees,
-        source: Source { library: LIBRARY, version: version.to_owned(), class: estimator.name() },
+        source: Source { library: LIBRARY.into(), version: version.to_owned(), class: estimator.name().into() },
     })
 }
 

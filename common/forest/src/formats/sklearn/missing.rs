@@ -41,10 +41,10 @@ pub(super) fn allowed(of: Question<'_>) -> bool {
 mod tests {
     use super::*;
 
-    /// What each version itself did with a row of NaN: see `tests/fixtures/make.py`.
+    /// What each version itself did with a row of NaN: see `tests/fixtures/make_sklearn.py`.
     #[test]
     fn agrees_with_every_version() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/sklearn");
         let mut asked = 0;
         for version in
             std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir())

@@ -11,9 +11,9 @@ mod version;
 use attributes::Reader;
 
 use crate::error::Error;
+use crate::formats::pickle::Pickle;
 use crate::limits::Limits;
 use crate::model::Model;
-use crate::pickle::Pickle;
 
 const LIBRARY: &str = "scikit-learn";
 

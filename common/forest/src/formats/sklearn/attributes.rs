@@ -4,11 +4,11 @@
 use std::collections::HashSet;
 
 use crate::error::Error;
+use crate::formats::pickle::Pickle;
+use crate::formats::pickle::known::Known;
+use crate::formats::pickle::numpy::Array;
+use crate::formats::pickle::value::{Arena, Value};
 use crate::limits::Limits;
-use crate::pickle::Pickle;
-use crate::pickle::known::Known;
-use crate::pickle::numpy::Array;
-use crate::pickle::value::{Arena, Value};
 
 /// Attributes of one object, at most; so a lookup takes no time that matters.
 const MAX_ATTRIBUTES: usize = 256;
@@ -18,7 +18,7 @@ pub(super) struct Reader<'p> {
     pub(super) arena: &'p Arena<'p>,
     pub(super) root: Value,
     pub(super) limits: &'p Limits,
-    used: HashSet<crate::pickle::value::Id>,
+    used: HashSet<crate::formats::pickle::value::Id>,
     /// Bytes of arrays that may still be taken: each byte of the file at most once.
     left: usize,
     pub(super) nodes: usize,

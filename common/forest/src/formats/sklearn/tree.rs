@@ -3,10 +3,10 @@
 use super::attributes::{Attributes, Reader};
 use super::version::Version;
 use crate::error::Error;
-use crate::model::{Node, Tree};
-use crate::pickle::known::Known;
-use crate::pickle::numpy::{Array, Field, Kind};
-use crate::pickle::value::Value;
+use crate::formats::pickle::known::Known;
+use crate::formats::pickle::numpy::{Array, Field, Kind};
+use crate::formats::pickle::value::Value;
+use crate::model::{Node, Split, Test, Tree, TreeParts};
 
 /// A leaf's `left_child` and `right_child`.
 const LEAF: i64 = -1;
@@ -45,9 +45,11 @@ pub(super) fn tree(reader: &mut Reader<'_>, value: Value, path: &str, shape: &Sh
     if reader.nodes > reader.limits.max_nodes {
         return Err(Error::limit("nodes of all trees", reader.limits.max_nodes));
     }
-    let (nodes, leaves) = nodes(reader, &attributes, count, shape)?;
+    let Nodes { nodes, leaves, cover, impurity } = nodes(reader, &attributes, count, shape)?;
     let (values, labels) = values(reader, &attributes, count, &leaves, shape)?;
-    Tree::new(nodes, values, labels, reader.limits).map_err(|error| error.within(path))
+    let gain = gain(&nodes, &cover, &impurity);
+    let parts = TreeParts { nodes, values, labels, cover, gain, ..TreeParts::default() };
+    Tree::new(parts, reader.limits).map_err(|error| error.within(path))
 }
 
 /// `Tree(n_features, n_classes, n_outputs)`.
@@ -77,6 +79,8 @@ struct Record<'r> {
     right: &'r Field,
     feature: &'r Field,
     threshold: &'r Field,
+    impurity: &'r Field,
+    weight: &'r Field,
     missing: Option<&'r Field>,
 }
 
@@ -87,9 +91,7 @@ impl<'r> Record<'r> {
             let field = fields.iter().find(|field| *field.name == *name)?;
             (field.dtype.kind == kind && sizes.contains(&field.dtype.size)).then_some(field)
         };
-        find("impurity", Kind::Float, &[8])?;
         find("n_node_samples", Kind::Int, &[4, 8])?;
-        find("weighted_n_node_samples", Kind::Float, &[8])?;
         let missing = find("missing_go_to_left", Kind::Uint, &[1]);
         if missing.is_some() != version.has_missing() || fields.len() != 7 + usize::from(missing.is_some()) {
             return None;
@@ -99,6 +101,8 @@ impl<'r> Record<'r> {
             right: find("right_child", Kind::Int, &[4, 8])?,
             feature: find("feature", Kind::Int, &[4, 8])?,
             threshold: find("threshold", Kind::Float, &[8])?,
+            impurity: find("impurity", Kind::Float, &[8])?,
+            weight: find("weighted_n_node_samples", Kind::Float, &[8])?,
             missing,
         })
     }
@@ -108,13 +112,17 @@ fn part<'e>(field: &Field, element: &'e [u8]) -> &'e [u8] {
     element.get(field.offset..field.offset + field.dtype.size).unwrap_or_default()
 }
 
-/// The nodes, and the positions of the leaves among them.
-fn nodes(
-    reader: &mut Reader<'_>,
-    attributes: &Attributes<'_>,
-    count: usize,
-    shape: &Shape,
-) -> Result<(Vec<Node>, Vec<usize>), Error> {
+/// What the records say.
+#[derive(Default)]
+struct Nodes {
+    nodes: Vec<Node>,
+    /// The positions of the leaves among them.
+    leaves: Vec<usize>,
+    cover: Vec<f64>,
+    impurity: Vec<f64>,
+}
+
+fn nodes(reader: &mut Reader<'_>, attributes: &Attributes<'_>, count: usize, shape: &Shape) -> Result<Nodes, Error> {
     let (value, array) = attributes.array("nodes")?;
     reader.claim(value, &attributes.path_of("nodes"))?;
     let record = array.dtype.fields().and_then(|fields| Record::new(fields, shape.version));
@@ -127,17 +135,19 @@ fn nodes(
         attributes.fault("nodes", format!("has shape {:?} where [{count}] was expected", array.shape))
     })?;
     reader.spend(count.saturating_mul(array.dtype.size), &attributes.path_of("nodes"))?;
-    let mut nodes = Vec::with_capacity(count);
-    let mut leaves = Vec::new();
+    let mut found = Nodes { nodes: Vec::with_capacity(count), ..Nodes::default() };
     for (at, element) in elements.enumerate() {
-        let node = node(&record, element, leaves.len());
+        let node = node(&record, element, found.leaves.len());
         let node = node.map_err(|message| attributes.fault("nodes", format!("node {at} {message}")))?;
         if matches!(node, Node::Leaf(_)) {
-            leaves.push(at);
+            found.leaves.push(at);
         }
-        nodes.push(node);
+        found.nodes.push(node);
+        let float = |field: &Field| field.dtype.float(part(field, element)).unwrap_or(0.0);
+        found.cover.push(float(record.weight));
+        found.impurity.push(float(record.impurity));
     }
-    Ok((nodes, leaves))
+    Ok(found)
 }
 
 fn node(record: &Record<'_>, element: &[u8], leaf: usize) -> Result<Node, &'static str> {
@@ -148,13 +158,24 @@ fn node(record: &Record<'_>, element: &[u8], leaf: usize) -> Result<Node, &'stat
     }
     let child = |child: i64| u32::try_from(child).map_err(|_| "has one child, or a child before the first node");
     let threshold = record.threshold.dtype.float(part(record.threshold, element)).ok_or("is damaged")?;
-    Ok(Node::Split {
-        feature: u32::try_from(int(record.feature)?).map_err(|_| "splits on a feature that is none")?,
-        threshold,
+    Ok(Node::Split(Split {
+        column: u32::try_from(int(record.feature)?).map_err(|_| "splits on a feature that is none")?,
+        test: Test::AtMost(threshold),
         left: child(left)?,
         right: child(right)?,
         missing_left: record.missing.is_some_and(|field| part(field, element) != [0]),
-    })
+        zero_is_missing: false,
+    }))
+}
+
+/// What each split lowered the weighted impurity by, as `compute_unnormalized_feature_importances` has it.
+fn gain(nodes: &[Node], cover: &[f64], impurity: &[f64]) -> Vec<f64> {
+    let weighted = |at: u32| Some(cover.get(at as usize)? * impurity.get(at as usize)?);
+    let gain = |(at, node): (u32, &Node)| match node {
+        Node::Leaf(_) => Some(0.0),
+        Node::Split(split) => Some(weighted(at)? - weighted(split.left)? - weighted(split.right)?),
+    };
+    (0_u32..).zip(nodes).map(|node| gain(node).unwrap_or(0.0)).collect()
 }
 
 /// What the leaves say, and the classes that they name if the tree stands alone.

@@ -2,9 +2,9 @@
 
 use super::attributes::Reader;
 use crate::error::Error;
+use crate::formats::pickle::numpy::{Array, Data, Kind};
+use crate::formats::pickle::value::Value;
 use crate::model::Label;
-use crate::pickle::numpy::{Array, Data, Kind};
-use crate::pickle::value::Value;
 
 /// Where an array stands, for errors.
 pub(super) struct Place<'t> {

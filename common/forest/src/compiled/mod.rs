@@ -1,0 +1,92 @@
+//! A model made ready to predict. Knows no file format.
+
+mod plain;
+
+pub(crate) use plain::Plain;
+
+use crate::link::Link;
+use crate::model::{Column, Decision, Input, Model, Sum, Task};
+
+/// A model that predicts. It holds no reference and can be shared by threads.
+#[derive(Debug, Clone)]
+pub struct Compiled {
+    pub(crate) answer: Answer,
+    pub(crate) plain: Plain,
+}
+
+/// Everything but the trees.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) task: Task,
+    pub(crate) input: Input,
+    pub(crate) columns: Vec<Column>,
+    pub(crate) missing_allowed: Vec<bool>,
+    pub(crate) sum: Sum,
+    pub(crate) link: Link,
+    pub(crate) decision: Decision,
+    /// For each output the number of its classes.
+    pub(crate) n_classes: Vec<usize>,
+    pub(crate) width: usize,
+}
+
+/// Why a model can not be compiled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompileError {
+    /// Beyond what 31 bits can number.
+    #[error("{what} of this model need more than 31 bits; a model can have 2147483647")]
+    TooLarge {
+        /// Splits, leaves or features.
+        what: &'static str,
+    },
+}
+
+impl Compiled {
+    /// # Errors
+    /// [`CompileError`].
+    pub fn new(model: &Model) -> Result<Self, CompileError> {
+        let answer = Answer {
+            task: model.task(),
+            input: model.input(),
+            columns: model.columns().to_vec(),
+            missing_allowed: model.features().iter().map(|feature| feature.missing_allowed).collect(),
+            sum: model.sum().clone(),
+            link: model.link().clone(),
+            decision: model.decision(),
+            n_classes: model.classes().iter().map(Vec::len).collect(),
+            width: model.width(),
+        };
+        Ok(Self { answer, plain: Plain::new(model) })
+    }
+
+    /// Columns of the input.
+    pub fn n_features(&self) -> usize {
+        self.answer.missing_allowed.len()
+    }
+
+    /// Numbers in a row of [`crate::Output::values`]: for a classifier the probabilities of each output after one another,
+    /// else one for each output.
+    pub fn values_width(&self) -> usize {
+        self.answer.width
+    }
+
+    /// Numbers in a row of [`crate::Output::labels`]: for a classifier one for each output, for a regressor none.
+    pub fn labels_width(&self) -> usize {
+        self.answer.n_classes.len()
+    }
+
+    /// Numbers in a row of [`Compiled::margins`].
+    pub fn margins_width(&self) -> usize {
+        self.answer.sum.start.len()
+    }
+
+    /// What it does.
+    pub fn task(&self) -> Task {
+        self.answer.task
+    }
+
+    /// Bytes in memory, leaves included.
+    pub fn bytes(&self) -> usize {
+        self.plain.bytes()
+    }
+}

@@ -1,0 +1,25 @@
+//! From a file to a [`Model`]: what the bytes are, and a reader for each format. A further format is a further folder here
+//! that ends in a [`Model`]; nothing behind that knows formats.
+
+mod compression;
+mod detect;
+mod pickle;
+mod sklearn;
+
+use crate::error::Error;
+use crate::limits::Options;
+use crate::model::Model;
+
+impl Model {
+    /// Reads a file, whatever it is: see the crate's own page for what it may be.
+    ///
+    /// # Errors
+    /// [`Error`]: what the file is or has that is not read here, where, and what would work instead.
+    pub fn read(bytes: &[u8], options: &Options) -> Result<Self, Error> {
+        let limits = &options.limits;
+        let plain = compression::decompress(bytes, limits)?;
+        detect::refuse_others(&plain)?;
+        let pickle = pickle::read(&plain, limits)?;
+        sklearn::model(&pickle, limits)
+    }
+}

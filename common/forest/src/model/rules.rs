@@ -1,0 +1,93 @@
+//! The rules of a library that decide the last bit: how input is taken, how trees are summed, how a class is chosen.
+
+use serde::{Deserialize, Serialize};
+
+/// A width of floats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Precision {
+    /// 32 bits.
+    Single,
+    /// 64 bits.
+    Double,
+}
+
+/// How the input is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// Numbers are cast to this, to the nearest, before any is compared.
+    pub precision: Precision,
+    /// Whether what is infinite after that is a value; else it is refused.
+    pub infinite_allowed: bool,
+    /// How a number becomes a category.
+    pub category: CategoryRule,
+}
+
+/// How a number becomes a category. What becomes none is in no set of categories; NaN follows [`super::Split::missing_left`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CategoryRule {
+    /// A whole number is a category, before any cast; anything else is none.
+    Whole,
+    /// As `f32`; below 0 is none; the fraction is cut off (XGBoost, `common::AsCat` and `InvalidCat`).
+    Truncated32,
+    /// The fraction is cut off, so that −0.5 is 0; then below 0, or beyond `i32`, is none (LightGBM, `CategoricalDecision`).
+    Truncated64,
+}
+
+/// How the leaves of a row become its margins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sum {
+    /// What is done with each further leaf, in the trees' order.
+    pub combine: Combine,
+    /// Of the running sums.
+    pub precision: Precision,
+    /// What each margin starts from; the base margins, or zeros.
+    pub start: Vec<f64>,
+    /// What is done with the sums in the end, in the same precision.
+    pub finish: Finish,
+}
+
+/// What is done with a further leaf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Combine {
+    /// It is added.
+    Add,
+    /// The smaller stays. The first leaf replaces the start.
+    Min,
+    /// The larger stays. The first leaf replaces the start.
+    Max,
+}
+
+/// What is done with the sums in the end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Finish {
+    /// Nothing.
+    Nothing,
+    /// Each is divided.
+    Divide(f64),
+    /// Each is multiplied, then a number of its own is added (CatBoost's scale and bias; ONNX's base values, with 1).
+    ScaleAndShift {
+        /// For all.
+        scale: f64,
+        /// For each.
+        shift: Vec<f64>,
+    },
+}
+
+/// How the class of a row is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum Decision {
+    /// There are no classes.
+    None,
+    /// The leaf of the one tree says it.
+    Leaf,
+    /// The first largest of an output's values (probabilities).
+    LargestValue,
+    /// The first largest of the margins; there is one output.
+    LargestMargin,
+    /// Of two classes the second if the margin is above this. Of several outputs, each by its own margin.
+    MarginAbove(f64),
+    /// Of two classes the second if the margin is at least this. Of several outputs, each by its own margin.
+    MarginAtLeast(f64),
+    /// Of two classes the second if the value is at least this (an outlier detector's inlier).
+    ValueAtLeast(f64),
+}
