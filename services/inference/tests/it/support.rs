@@ -12,7 +12,7 @@ use arborgate_contracts::inference::{PREDICT, Register, Registered, Remove};
 use arborgate_contracts::presence::Held;
 use arborgate_contracts::wire::{Answer, BatchHeader, Reply, RequestWriter};
 use arborgate_contracts::{Deadline, InstanceId, ModelName, Service, ServiceError, Subject, Version};
-use arborgate_forest::{Compiled, Limits, Model, Output};
+use arborgate_forest::{Compiled, Model, Options, Output};
 use arborgate_inference::{ArtifactLimits, Config, Running, register, start};
 use aws_lc_rs::digest;
 use bytes::Bytes;
@@ -22,15 +22,18 @@ use prometheus_client::registry::Registry;
 
 pub(crate) const IRIS: &[u8] = include_bytes!("../../../arborgate/models/iris.joblib");
 /// Ten features to one number.
-pub(crate) const DIABETES: &[u8] = include_bytes!("../../../../common/forest/tests/fixtures/1.9.1/rf_diabetes.z");
+pub(crate) const DIABETES: &[u8] =
+    include_bytes!("../../../../common/forest/tests/fixtures/sklearn/1.9.1/rf_diabetes.z");
 /// Iris with two outputs: the species, and another of two classes.
-pub(crate) const PAIR: &[u8] = include_bytes!("../../../../common/forest/tests/fixtures/1.9.1/rf_iris_pair.joblib");
+pub(crate) const PAIR: &[u8] =
+    include_bytes!("../../../../common/forest/tests/fixtures/sklearn/1.9.1/rf_iris_pair.joblib");
 /// Iris where NaN is a value.
-pub(crate) const MISSING: &[u8] = include_bytes!("../../../../common/forest/tests/fixtures/1.9.1/rf_iris_missing.z");
+pub(crate) const MISSING: &[u8] =
+    include_bytes!("../../../../common/forest/tests/fixtures/sklearn/1.9.1/rf_iris_missing.z");
 /// Iris of a version that takes no NaN.
-pub(crate) const OLD: &[u8] = include_bytes!("../../../../common/forest/tests/fixtures/1.1.3/rf_iris.joblib");
+pub(crate) const OLD: &[u8] = include_bytes!("../../../../common/forest/tests/fixtures/sklearn/1.1.3/rf_iris.joblib");
 /// Iris with names of its own, of two trees.
-pub(crate) const TINY: &[u8] = include_bytes!("../../../../common/forest/tests/fixtures/1.9.1/tiny.j3.joblib");
+pub(crate) const TINY: &[u8] = include_bytes!("../../../../common/forest/tests/fixtures/sklearn/1.9.1/tiny.j3.joblib");
 
 pub(crate) fn digest(bytes: &[u8]) -> String {
     hex::encode(digest::digest(&digest::SHA256, bytes))
@@ -212,7 +215,7 @@ impl Message {
 
 /// What the file's model says, computed here.
 pub(crate) fn expected(file: &[u8], rows: ArrayView2<'_, f64>) -> (Vec<f64>, Vec<u32>) {
-    let compiled = Compiled::new(&Model::read(file, &Limits::default()).unwrap()).unwrap();
+    let compiled = Compiled::new(&Model::read(file, &Options::default()).unwrap()).unwrap();
     let mut values = Array2::zeros((rows.nrows(), compiled.values_width()));
     let mut labels = Array2::zeros((rows.nrows(), compiled.labels_width()));
     compiled.predict(rows, &mut Output { values: values.view_mut(), labels: labels.view_mut() }).unwrap();
