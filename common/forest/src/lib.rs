@@ -55,4 +55,4 @@ pub use model::{
     Categories, CategoryRule, Column, Combine, Decision, Feature, FeatureKind, Finish, Input, Label, Linear, Model,
     Node, Parts, Precision, Source, Split, Step, Sum, Task, Test, Tree, TreeParts,
 };
-pub use predict::{Element, Output, PredictError};
+pub use predict::{Element, Output, PredictError, Processor};

@@ -1,17 +1,34 @@
 //! A model made ready to predict. Knows no file format.
 
+mod engine;
+mod lookup;
+mod masks;
 mod plain;
+mod walk;
 
-pub(crate) use plain::Plain;
+pub(crate) use engine::{Engine, Form, Part, Values};
+pub(crate) use lookup::{Keys, Lookup, MISSING, Sorted};
+pub(crate) use masks::{MOST_LEAVES, MOST_NODES, MaskForm, MaskNode, MaskTree};
+pub(crate) use plain::{Plain, ZERO};
+pub(crate) use walk::{LEAF, MISSING_LEFT, ONE_OF, WalkForm, WalkSplit};
 
 use crate::link::Link;
 use crate::model::{Column, Decision, Input, Model, Sum, Task};
+use crate::predict::Processor;
 
 /// A model that predicts. It holds no reference and can be shared by threads.
 #[derive(Debug, Clone)]
 pub struct Compiled {
     pub(crate) answer: Answer,
-    pub(crate) plain: Plain,
+    pub(crate) trees: Trees,
+    pub(crate) processor: Processor,
+}
+
+/// The trees in one of two ways.
+#[derive(Debug, Clone)]
+pub(crate) enum Trees {
+    Fast(Engine),
+    Plain(Plain),
 }
 
 /// Everything but the trees.
@@ -56,7 +73,28 @@ impl Compiled {
             n_classes: model.classes().iter().map(Vec::len).collect(),
             width: model.width(),
         };
-        Ok(Self { answer, plain: Plain::new(model) })
+        let trees = match Engine::new(model) {
+            Some(engine) => Trees::Fast(engine),
+            None => Trees::Plain(Plain::new(model)),
+        };
+        Ok(Self { answer, trees, processor: Processor::detect() })
+    }
+
+    /// The same with other instructions, if this processor has them: for comparing.
+    #[must_use]
+    pub fn on(mut self, processor: Processor) -> Self {
+        if Processor::all().contains(&processor) {
+            self.processor = processor;
+        }
+        self
+    }
+
+    /// What runs: the form of the trees, and the instructions for it.
+    pub fn kernel(&self) -> String {
+        match &self.trees {
+            Trees::Fast(engine) => format!("{}, {}", engine.name(), self.processor),
+            Trees::Plain(_) => "plain walk".to_owned(),
+        }
     }
 
     /// Columns of the input.
@@ -87,6 +125,9 @@ impl Compiled {
 
     /// Bytes in memory, leaves included.
     pub fn bytes(&self) -> usize {
-        self.plain.bytes()
+        match &self.trees {
+            Trees::Fast(engine) => engine.bytes(),
+            Trees::Plain(plain) => plain.bytes(),
+        }
     }
 }

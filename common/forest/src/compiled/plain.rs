@@ -79,7 +79,7 @@ pub(crate) fn category(rule: CategoryRule, x: f64) -> Option<i64> {
         CategoryRule::Whole => (x.trunc() == x && x.abs() < 9e18).then_some(x as i64),
         CategoryRule::Truncated32 => {
             let x = x as f32;
-            (x >= 0.0 && x < 9e18).then_some(x as i64)
+            (0.0..9e18).contains(&x).then_some(x as i64)
         }
         CategoryRule::Truncated64 => (x > -1.0 && x < 2_147_483_648.0).then_some(x as i64),
     }

@@ -6,6 +6,8 @@ use crate::model::Column;
 pub trait Element: Copy + Send + Sync + private::Sealed + 'static {
     /// As `f64`, which is exact.
     fn widen(self) -> f64;
+    /// As the nearest `f32`.
+    fn narrow(self) -> f32;
     /// A column's number from its feature's, in the precision of `Self`.
     fn prepare(self, column: &Column) -> f64;
 }
@@ -13,6 +15,11 @@ pub trait Element: Copy + Send + Sync + private::Sealed + 'static {
 impl Element for f64 {
     fn widen(self) -> f64 {
         self
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "rounding is what it is for")]
+    fn narrow(self) -> f32 {
+        self as f32
     }
 
     fn prepare(self, column: &Column) -> f64 {
@@ -23,6 +30,10 @@ impl Element for f64 {
 impl Element for f32 {
     fn widen(self) -> f64 {
         f64::from(self)
+    }
+
+    fn narrow(self) -> f32 {
+        self
     }
 
     fn prepare(self, column: &Column) -> f64 {

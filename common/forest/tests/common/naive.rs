@@ -19,7 +19,7 @@ pub fn margins(model: &Model, row: &[f64]) -> Vec<f64> {
             let value = linear(tree, leaf, &row).unwrap_or_else(|| tree.values()[leaf * all.len() + at]);
             let so_far = &mut margins[*margin];
             *so_far = match sum.combine {
-                Combine::Add => round(*so_far + value),
+                Combine::Add => round(*so_far + round(value)),
                 _ if number == 0 => value,
                 Combine::Min => so_far.min(value),
                 Combine::Max => so_far.max(value),

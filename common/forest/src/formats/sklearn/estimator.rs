@@ -72,6 +72,8 @@ pub(super) fn model(reader: &mut Reader<'_>) -> Result<Model, Error> {
     };
     let feature = |name| Feature { name, kind: FeatureKind::Number, missing_allowed };
     let margins = shape.n_classes.iter().sum();
+    // -0.0 is what adding changes nothing: a tree alone says what its leaf says
+    let start = if shape.alone { -0.0 } else { 0.0 };
     let finish = if shape.alone { Finish::Nothing } else { Finish::Divide(trees.len() as f64) };
     Model::new(Parts {
         task: estimator.task(),
@@ -80,7 +82,7 @@ pub(super) fn model(reader: &mut Reader<'_>) -> Result<Model, Error> {
         columns: Vec::new(),
         n_outputs: shape.n_classes.len(),
         classes,
-        sum: Sum { combine: Combine::Add, precision: Precision::Double, start: vec![0.0; margins], finish },
+        sum: Sum { combine: Combine::Add, precision: Precision::Double, start: vec![start; margins], finish },
         link: Link::Identity,
         decision: match (shape.classifier, shape.alone) {
             (false, _) => Decision::None,

@@ -1,0 +1,218 @@
+//! The trees of a model in the forms that suit them, and the leaves' numbers in the precision of its sums.
+
+use super::masks::{Asked, MOST_LEAVES, MOST_TESTS, MaskForm};
+use super::walk::WalkForm;
+use crate::model::{Combine, Decision, Model, Precision, Tree};
+
+/// Rows that share the cost of a question and of a split.
+const BLOCK: f64 = 512.0;
+/// What a question, a split and a leaf cost a block, and a level of a walk a row: processor cycles, roughly.
+const TEST_COST: f64 = 14.0;
+const SPLIT_COST: f64 = 7.0;
+const LEVEL_COST: f64 = 4.0;
+/// Questions of one form: their answers are to stay in the second level of cache.
+const GOOD_TESTS: usize = 16_384;
+/// Splits of one form of deep trees.
+const GOOD_SPLITS: usize = 1 << 20;
+
+/// Everything that is added up.
+#[derive(Debug, Clone)]
+pub(crate) struct Engine {
+    pub(crate) parts: Vec<Part>,
+    /// Numbers a row: the margins, and after them the labels where the leaf says them.
+    pub(crate) width: usize,
+    pub(crate) precision: Precision,
+}
+
+/// Some trees of one form. Trees of one margin follow each other in the model's order.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    pub(crate) form: Form,
+    /// For each tree the margin that it adds to; empty if leaves have a number for each.
+    pub(crate) targets: Vec<u32>,
+    pub(crate) values: Values,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Form {
+    Masks(MaskForm),
+    Walk(WalkForm),
+}
+
+/// The leaves' numbers, tree after tree. Where each tree adds to one margin, there are as many more after the last as a
+/// byte can name.
+#[derive(Debug, Clone)]
+pub(crate) enum Values {
+    Single(Vec<f32>),
+    Double(Vec<f64>),
+}
+
+impl Engine {
+    /// `None` for what no fast form can do: linear leaves, what is not a sum, leaves of several kinds.
+    pub(crate) fn new(model: &Model) -> Option<Self> {
+        let sum = model.sum();
+        let labels = if model.decision() == Decision::Leaf { model.n_labels() } else { 0 };
+        let width = model.n_margins() + labels;
+        let one_target = width == 1 || model.trees().iter().all(|tree| tree.target().is_some());
+        let all_targets = model.trees().iter().all(|tree| tree.target().is_none());
+        let linear = model.trees().iter().any(|tree| !tree.linear().is_empty());
+        if sum.combine != Combine::Add || linear || !(one_target || all_targets) {
+            return None;
+        }
+        let mut trees: Vec<&Tree> = model.trees().iter().collect();
+        // the sums of different margins do not meet
+        trees.sort_by_key(|tree| tree.target());
+        if one_target && labels > 0 {
+            return None;
+        }
+        let builder = Builder { model, each: if one_target { 1 } else { width }, labels, one_target };
+        let mut parts = Vec::new();
+        let mut rest = &trees[..];
+        while !rest.is_empty() {
+            let (part, taken) = builder.part(rest)?;
+            parts.push(part);
+            rest = rest.get(taken..)?;
+        }
+        Some(Self { parts, width, precision: sum.precision })
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.parts.iter().map(Part::bytes).sum()
+    }
+
+    /// What a person calls the form: for reports.
+    pub(crate) fn name(&self) -> &'static str {
+        let masks = self.parts.iter().filter(|part| matches!(part.form, Form::Masks(_))).count();
+        match masks {
+            0 => "walk",
+            count if count == self.parts.len() => "masks",
+            _ => "masks and walk",
+        }
+    }
+}
+
+impl Part {
+    fn bytes(&self) -> usize {
+        let values = match &self.values {
+            Values::Single(values) => size_of_val(&**values),
+            Values::Double(values) => size_of_val(&**values),
+        };
+        let form = match &self.form {
+            Form::Masks(form) => form.bytes(),
+            Form::Walk(form) => form.bytes(),
+        };
+        values + form + size_of_val(&*self.targets)
+    }
+}
+
+struct Builder<'m> {
+    model: &'m Model,
+    /// Numbers a leaf.
+    each: usize,
+    /// How many of them are labels.
+    labels: usize,
+    /// Whether each tree adds to one margin only.
+    one_target: bool,
+}
+
+impl Builder<'_> {
+    /// A part of as many of the first trees as go well together.
+    fn part(&self, trees: &[&Tree]) -> Option<(Part, usize)> {
+        let flat = trees.iter().take_while(|tree| tree.leaves() <= MOST_LEAVES).count();
+        if flat > 0
+            && let Some((part, taken)) = self.masks(trees.get(..flat)?)
+        {
+            return Some((part, taken));
+        }
+        self.walk(trees)
+    }
+
+    /// `None` if the trees are better walked.
+    fn masks(&self, trees: &[&Tree]) -> Option<(Part, usize)> {
+        let mut taken = trees.len();
+        loop {
+            let some = trees.get(..taken)?;
+            let splits: usize = some.iter().map(|tree| tree.leaves() - 1).sum();
+            let form = self.asked(some).lookups(self.model).and_then(|lookups| MaskForm::new(some, lookups, self.each));
+            match form {
+                Some((form, leaves)) if form.tests() <= GOOD_TESTS || taken == 1 => {
+                    let masks = (form.tests() as f64 * TEST_COST + splits as f64 * SPLIT_COST) / BLOCK;
+                    let walk = some.iter().map(|tree| mean_depth(tree)).sum::<f64>() * LEVEL_COST;
+                    return (masks <= walk).then(|| (self.finish(Form::Masks(form), some, Some(&leaves)), taken));
+                }
+                // fewer trees ask fewer questions
+                _ if taken > 1 => taken = taken.div_ceil(2),
+                _ => return None,
+            }
+        }
+    }
+
+    fn walk(&self, trees: &[&Tree]) -> Option<(Part, usize)> {
+        let mut splits = 0;
+        let mut taken = trees.iter().take_while(|tree| {
+            splits += tree.leaves() - 1;
+            splits <= GOOD_SPLITS
+        });
+        let mut taken = taken.by_ref().count().max(1);
+        loop {
+            let some = trees.get(..taken)?;
+            let form = self.asked(some).lookups(self.model).and_then(|lookups| WalkForm::new(some, lookups, self.each));
+            match form {
+                Some(form) => return Some((self.finish(Form::Walk(form), some, None), taken)),
+                None if taken > 1 => taken = taken.div_ceil(2),
+                None => return None,
+            }
+        }
+    }
+
+    fn asked(&self, trees: &[&Tree]) -> Asked {
+        let mut asked = Asked::default();
+        trees.iter().for_each(|tree| asked.add(tree, self.model.input().precision));
+        asked
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the sum is of that precision")]
+    fn finish(&self, form: Form, trees: &[&Tree], leaves: Option<&[Vec<u32>]>) -> Part {
+        let spare = if self.one_target { MOST_LEAVES } else { 0 };
+        let order = |number: usize| leaves.and_then(|leaves| leaves.get(number)).map(Vec::as_slice);
+        let values = trees.iter().enumerate().flat_map(|(number, tree)| self.values(tree, order(number)));
+        let values = values.chain(std::iter::repeat_n(0.0, spare));
+        let values = match self.model.sum().precision {
+            Precision::Single => Values::Single(values.map(|value| value as f32).collect()),
+            Precision::Double => Values::Double(values.collect()),
+        };
+        let targets = trees.iter().map(|tree| tree.target().unwrap_or(0) as u32);
+        let targets = targets.filter(|_| self.one_target).collect();
+        Part { form, targets, values }
+    }
+}
+
+impl Builder<'_> {
+    /// A tree's leaves, in their own order or another: their numbers, and the labels that they say.
+    fn values<'t>(&self, tree: &'t Tree, order: Option<&'t [u32]>) -> impl Iterator<Item = f64> + use<'t> {
+        let (margins, labels) = (self.each - self.labels, self.labels);
+        (0..tree.leaves()).flat_map(move |place| {
+            let leaf = order.and_then(|order| order.get(place)).map_or(place, |leaf| *leaf as usize);
+            let values = tree.values().get(leaf * margins..(leaf + 1) * margins).unwrap_or_default();
+            let labels = tree.labels().get(leaf * labels..(leaf + 1) * labels).unwrap_or_default();
+            values.iter().copied().chain(labels.iter().map(|label| f64::from(*label)))
+        })
+    }
+}
+
+/// Splits that a row meets, if it ends in each leaf alike.
+fn mean_depth(tree: &Tree) -> f64 {
+    use crate::model::Node;
+    let mut total = 0_usize;
+    let mut waiting = vec![(0_u32, 0_usize)];
+    while let Some((at, depth)) = waiting.pop() {
+        match tree.nodes().get(at as usize) {
+            Some(Node::Split(split)) => waiting.extend([(split.left, depth + 1), (split.right, depth + 1)]),
+            Some(Node::Leaf(_)) => total += depth,
+            None => {}
+        }
+    }
+    total as f64 / tree.leaves().max(1) as f64
+}
+
+const _: () = assert!(GOOD_TESTS <= MOST_TESTS);

@@ -1,0 +1,215 @@
+//! Few rows, one by one: several trees are walked at once, so that the processor has other loads to do while one is under
+//! way. The same for both forms; only what answers a split differs.
+#![expect(clippy::indexing_slicing, reason = "a form's constructor checked what every index here comes from")]
+
+use super::masks::Sums;
+use crate::compiled::{
+    Answer, LEAF, Lookup, MISSING, MISSING_LEFT, MOST_LEAVES, MaskForm, MaskNode, ONE_OF, Part, Values, WalkForm,
+    WalkSplit,
+};
+
+/// Trees at once.
+const LANES: usize = 16;
+/// Levels after which it is asked whether all have arrived.
+const LEVELS: usize = 4;
+
+/// Memory that is used again.
+#[derive(Default)]
+pub(super) struct FewScratch {
+    /// One for each question: 0 passes, 1 does not.
+    answers: Vec<u8>,
+    ranks: Vec<u16>,
+}
+
+/// Adds the leaves of trees laid out for masks for one row, whose columns' numbers are `numbers`.
+#[inline(always)]
+pub(super) fn masks(part: &Part, form: &MaskForm, numbers: &[f64], scratch: &mut FewScratch, sums: &mut Sums) {
+    let FewScratch { answers, ranks } = scratch;
+    rank(&form.lookups, numbers, ranks);
+    answers.resize(MOST_LEAVES + form.tests(), 0);
+    let (leaves, asked) = answers.split_at_mut(MOST_LEAVES);
+    // leaves pass, and lead to themselves
+    leaves.fill(0);
+    for column in &form.columns {
+        let rank = ranks[column.lookup];
+        let byte =
+            if column.missing_passes && rank == MISSING { 0 } else { rank.saturating_sub(column.from).min(255) as u8 };
+        let bounds = &form.bounds[column.tests.clone()];
+        for (answer, bound) in asked[column.tests.clone()].iter_mut().zip(bounds) {
+            *answer = u8::from(byte > *bound);
+        }
+    }
+    for (answer, (lookup, set)) in asked[form.bounds.len()..].iter_mut().zip(&form.sets) {
+        // as in a block: the low byte says which category
+        let byte = ranks[*lookup] as u8;
+        *answer = !(set[usize::from(byte / 8)] >> (byte % 8)) & 1;
+    }
+    let mut trees = form.trees();
+    let mut number = 0;
+    while trees.len() > 0 {
+        let mut lanes = Lanes::default();
+        for (lane, tree) in trees.by_ref().take(LANES).enumerate() {
+            lanes.first[lane] = tree.first;
+            lanes.values[lane] = tree.values;
+            lanes.depth = lanes.depth.max(tree.depth);
+            lanes.count = lane + 1;
+        }
+        let leaves = descend(form, &lanes, answers);
+        add(part, number, &lanes.values[..lanes.count], &leaves[..lanes.count], sums);
+        number += lanes.count;
+    }
+}
+
+/// Trees that are walked at once.
+#[derive(Default)]
+struct Lanes {
+    count: usize,
+    first: [usize; LANES],
+    values: [usize; LANES],
+    depth: usize,
+}
+
+/// One row's leaf of each of at most [`LANES`] trees.
+#[expect(unsafe_code, reason = "every index is of the form's own, and each is looked up some thousand times a row")]
+#[inline(always)]
+fn descend(form: &MaskForm, lanes: &Lanes, answers: &[u8]) -> [usize; LANES] {
+    let mut at = [0_usize; LANES];
+    let first = &lanes.first;
+    let nodes = &form.nodes[..];
+    let node = |first: usize, at: usize| {
+        // SAFETY: a tree's nodes name only nodes of the tree
+        unsafe { *nodes.get_unchecked(first + at) }
+    };
+    let mut deeper = lanes.depth;
+    // who has arrived stays
+    while deeper > 0 {
+        for _ in 0..deeper.min(LEVELS) {
+            for lane in 0..LANES {
+                let MaskNode { test, pass } = node(first[lane], at[lane]);
+                // SAFETY: there is an answer for each leaf and each question
+                let answer = unsafe { *answers.get_unchecked(usize::from(test)) };
+                at[lane] = usize::from(pass) + usize::from(answer);
+            }
+        }
+        deeper = deeper.saturating_sub(LEVELS);
+        if (0..LANES).all(|lane| usize::from(node(first[lane], at[lane]).test) < MOST_LEAVES) {
+            break;
+        }
+    }
+    std::array::from_fn(|lane| usize::from(node(first[lane], at[lane]).test))
+}
+
+/// Adds the leaves of trees to walk for one row, whose columns' numbers are `numbers`.
+#[inline(always)]
+pub(super) fn walk(part: &Part, form: &WalkForm, numbers: &[f64], scratch: &mut FewScratch, sums: &mut Sums) {
+    let ranks = &mut scratch.ranks;
+    rank(&form.lookups, numbers, ranks);
+    for (number, trees) in form.trees.chunks(LANES).enumerate() {
+        let mut at = [LEAF; LANES];
+        at.iter_mut().zip(trees).for_each(|(at, tree)| *at = tree.root);
+        let mut under_way = !form.splits.is_empty();
+        while under_way {
+            under_way = false;
+            for at in &mut at {
+                let walks = *at & LEAF == 0;
+                let next = step(form, &form.splits[if walks { *at as usize } else { 0 }], |lookup| ranks[lookup]);
+                *at = if walks { next } else { *at };
+                under_way |= walks;
+            }
+        }
+        let values: [usize; LANES] = std::array::from_fn(|lane| trees.get(lane).map_or(0, |tree| tree.values));
+        let leaves = at.map(|at| (at & !LEAF) as usize);
+        add(part, number * LANES, &values[..trees.len()], &leaves[..trees.len()], sums);
+    }
+}
+
+/// Where a row goes from a split.
+#[inline(always)]
+pub(super) fn step(form: &WalkForm, split: &WalkSplit, rank: impl Fn(usize) -> u16) -> u32 {
+    let rank = rank(usize::from(split.lookup & !(MISSING_LEFT | ONE_OF)));
+    let left = if rank == MISSING {
+        split.lookup & MISSING_LEFT != 0
+    } else if split.lookup & ONE_OF == 0 {
+        rank <= split.key
+    } else {
+        let set = &form.sets[usize::from(split.key)];
+        set.get(usize::from(rank / 64)).is_some_and(|word| word >> (rank % 64) & 1 == 1)
+    };
+    split.children[usize::from(!left)]
+}
+
+/// Adds leaves to one row's sums: of some trees, the first of which is number `first` of the part.
+#[inline(always)]
+fn add(part: &Part, first: usize, values: &[usize], leaves: &[usize], sums: &mut Sums) {
+    let targets = part.targets.get(first..first + leaves.len());
+    match (&part.values, sums) {
+        (Values::Single(table), Sums::Single(sums)) => add_to(table, targets, values, leaves, sums),
+        (Values::Double(table), Sums::Double(sums)) => add_to(table, targets, values, leaves, sums),
+        _ => {}
+    }
+}
+
+#[inline(always)]
+fn add_to<F: Copy + std::ops::AddAssign>(
+    table: &[F],
+    targets: Option<&[u32]>,
+    values: &[usize],
+    leaves: &[usize],
+    sums: &mut [F],
+) {
+    match targets {
+        Some(targets) => {
+            for ((values, leaf), target) in values.iter().zip(leaves).zip(targets) {
+                sums[*target as usize] += table[values + leaf];
+            }
+        }
+        None => match sums.len() {
+            2 => add_several::<F, 2>(table, values, leaves, sums),
+            3 => add_several::<F, 3>(table, values, leaves, sums),
+            4 => add_several::<F, 4>(table, values, leaves, sums),
+            each => {
+                for (values, leaf) in values.iter().zip(leaves) {
+                    sums.iter_mut().zip(&table[values + leaf * each..]).for_each(|(sum, value)| *sum += *value);
+                }
+            }
+        },
+    }
+}
+
+/// Leaves of so many numbers; the sums stay in registers.
+#[inline(always)]
+fn add_several<F: Copy + std::ops::AddAssign, const EACH: usize>(
+    table: &[F],
+    values: &[usize],
+    leaves: &[usize],
+    sums: &mut [F],
+) {
+    let Some(to) = sums.first_chunk_mut::<EACH>() else { return };
+    let mut sums = *to;
+    for (values, leaf) in values.iter().zip(leaves) {
+        let from = values + leaf * EACH;
+        sums.iter_mut().zip(&table[from..from + EACH]).for_each(|(sum, value)| *sum += *value);
+    }
+    *to = sums;
+}
+
+/// The rank of each lookup's number in one row.
+#[inline(always)]
+fn rank(lookups: &[Lookup], numbers: &[f64], ranks: &mut Vec<u16>) {
+    ranks.resize(lookups.len(), 0);
+    for (rank, lookup) in ranks.iter_mut().zip(lookups) {
+        *rank = lookup.rank(numbers[lookup.column as usize]);
+    }
+}
+
+/// The numbers of a row's columns, prepared and not cast.
+#[inline(always)]
+pub(super) fn numbers<T: super::Element>(answer: &Answer, row: ndarray::ArrayView1<'_, T>, to: &mut Vec<f64>) {
+    to.clear();
+    if answer.columns.is_empty() {
+        to.extend(row.iter().map(|x| x.widen()));
+    } else {
+        let prepared = answer.columns.iter();
+        to.extend(prepared.map(|column| row.get(column.feature as usize).map_or(f64::NAN, |x| x.prepare(column))));
+    }
+}

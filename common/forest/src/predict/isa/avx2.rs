@@ -1,0 +1,97 @@
+//! AVX2: as the portable form, compiled for it, with what a compiler does not find by itself.
+#![expect(unsafe_code, reason = "vector instructions; each block says why it is sound")]
+
+use std::arch::x86_64::*;
+
+use super::portable::Portable;
+use super::{BYTES, Isa, WORD};
+use crate::compiled::Sorted;
+
+/// Only to be used where [`available`] said so.
+pub(in crate::predict) struct Avx2;
+
+/// Whether this processor has what [`Avx2`] uses.
+pub(in crate::predict) fn available() -> bool {
+    is_x86_feature_detected!("avx2")
+}
+
+impl Isa for Avx2 {
+    #[inline(always)]
+    fn at_most(bytes: &[u8; WORD], bound: u8) -> u64 {
+        let mut bits = 0;
+        for from in [32, 0] {
+            // SAFETY: two times 32 bytes are read of 64
+            let half = unsafe {
+                let bytes = _mm256_loadu_si256(bytes.as_ptr().add(from).cast());
+                let bound = _mm256_set1_epi8(bound.cast_signed());
+                _mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_min_epu8(bytes, bound), bytes)).cast_unsigned()
+            };
+            bits = bits << 32 | u64::from(half);
+        }
+        bits
+    }
+
+    #[inline(always)]
+    fn one_of(bytes: &[u8; WORD], set: &[u8; 32]) -> u64 {
+        let mut passed = 0;
+        for from in [32, 0] {
+            // SAFETY: two times 32 bytes are read of 64; the set's halves are 16 bytes of 32
+            let half = unsafe {
+                let bytes = _mm256_loadu_si256(bytes.as_ptr().add(from).cast());
+                let low = _mm256_broadcastsi128_si256(_mm_loadu_si128(set.as_ptr().cast()));
+                let high = _mm256_broadcastsi128_si256(_mm_loadu_si128(set.as_ptr().add(16).cast()));
+                let eighth = _mm256_and_si256(_mm256_srli_epi16::<3>(bytes), _mm256_set1_epi8(15));
+                // the top bit of a byte says which half its eighth is in
+                let word =
+                    _mm256_blendv_epi8(_mm256_shuffle_epi8(low, eighth), _mm256_shuffle_epi8(high, eighth), bytes);
+                let bits = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64.cast_signed());
+                let bit = _mm256_shuffle_epi8(bits, _mm256_and_si256(bytes, _mm256_set1_epi8(7)));
+                _mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_and_si256(word, bit), bit)).cast_unsigned()
+            };
+            passed = passed << 32 | u64::from(half);
+        }
+        passed
+    }
+
+    #[inline(always)]
+    fn bytes(planes: impl Iterator<Item = u64>, out: &mut [u8; WORD]) {
+        // SAFETY: two times 32 bytes are written of 64
+        unsafe {
+            let mut halves = [_mm256_setzero_si256(); 2];
+            let mut bit = _mm256_set1_epi8(1);
+            let select = _mm256_setr_epi64x(0, 0x0101_0101_0101_0101, 0x0202_0202_0202_0202, 0x0303_0303_0303_0303);
+            let each = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64.cast_signed());
+            for plane in planes {
+                for (half, bits) in halves.iter_mut().zip([plane as u32, (plane >> 32) as u32]) {
+                    let bits = _mm256_shuffle_epi8(_mm256_set1_epi32(bits.cast_signed()), select);
+                    let is_set = _mm256_cmpeq_epi8(_mm256_and_si256(bits, each), each);
+                    *half = _mm256_or_si256(*half, _mm256_and_si256(is_set, bit));
+                }
+                bit = _mm256_add_epi8(bit, bit);
+            }
+            let [low, high] = halves;
+            _mm256_storeu_si256(out.as_mut_ptr().cast(), low);
+            _mm256_storeu_si256(out.as_mut_ptr().add(32).cast(), high);
+        }
+    }
+
+    #[inline(always)]
+    fn ranks_single(keys: &Sorted<f32>, numbers: &[f32], out: &mut [u16]) {
+        Portable::ranks_single(keys, numbers, out);
+    }
+
+    #[inline(always)]
+    fn ranks_double(keys: &Sorted<f64>, numbers: &[f64], out: &mut [u16]) {
+        Portable::ranks_double(keys, numbers, out);
+    }
+
+    #[inline(always)]
+    fn add_single(sums: &mut [f32; WORD], leaves: &[&[u8; WORD]], tables: &[&[f32; BYTES]]) {
+        Portable::add_single(sums, leaves, tables);
+    }
+
+    #[inline(always)]
+    fn add_double(sums: &mut [f64; WORD], leaves: &[&[u8; WORD]], tables: &[&[f64; BYTES]]) {
+        Portable::add_double(sums, leaves, tables);
+    }
+}

@@ -1,0 +1,169 @@
+//! AVX-512 with BW, DQ, VL and VBMI.
+#![expect(unsafe_code, reason = "vector instructions; each block says why it is sound")]
+
+use std::arch::x86_64::*;
+
+use super::{BYTES, Isa, WORD};
+use crate::compiled::{MISSING, Sorted};
+
+/// Only to be used where [`available`] said so: every function's instructions are of what it asks for.
+pub(in crate::predict) struct Avx512;
+
+/// Whether this processor has what [`Avx512`] uses.
+pub(in crate::predict) fn available() -> bool {
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512vbmi")
+}
+
+impl Isa for Avx512 {
+    #[inline(always)]
+    fn at_most(bytes: &[u8; WORD], bound: u8) -> u64 {
+        // SAFETY: 64 bytes are read of 64
+        unsafe {
+            let bytes = _mm512_loadu_si512(bytes.as_ptr().cast());
+            _mm512_cmple_epu8_mask(bytes, _mm512_set1_epi8(bound.cast_signed()))
+        }
+    }
+
+    #[inline(always)]
+    fn one_of(bytes: &[u8; WORD], set: &[u8; 32]) -> u64 {
+        // SAFETY: 64 bytes are read of 64, and 32 of 32
+        unsafe {
+            let bytes = _mm512_loadu_si512(bytes.as_ptr().cast());
+            let set = _mm512_broadcast_i64x4(_mm256_loadu_si256(set.as_ptr().cast()));
+            let eighth = _mm512_and_si512(_mm512_srli_epi16::<3>(bytes), _mm512_set1_epi8(31));
+            let bits = _mm512_set1_epi64(0x8040_2010_0804_0201_u64.cast_signed());
+            let bit = _mm512_shuffle_epi8(bits, _mm512_and_si512(bytes, _mm512_set1_epi8(7)));
+            _mm512_test_epi8_mask(_mm512_permutexvar_epi8(eighth, set), bit)
+        }
+    }
+
+    #[inline(always)]
+    fn bytes(planes: impl Iterator<Item = u64>, out: &mut [u8; WORD]) {
+        // SAFETY: 64 bytes are written of 64
+        unsafe {
+            let mut bytes = _mm512_setzero_si512();
+            let mut bit = _mm512_set1_epi8(1);
+            for plane in planes {
+                bytes = _mm512_mask_add_epi8(bytes, plane, bytes, bit);
+                bit = _mm512_add_epi8(bit, bit);
+            }
+            _mm512_storeu_si512(out.as_mut_ptr().cast(), bytes);
+        }
+    }
+
+    #[inline(always)]
+    fn ranks_single(keys: &Sorted<f32>, numbers: &[f32], out: &mut [u16]) {
+        let table = keys.padded();
+        let first_steps = keys.steps().min(4);
+        let rest = keys.steps() - first_steps;
+        // the keys that the first steps can meet, in one register
+        let mut top = [f32::INFINITY; 16];
+        for (place, key) in top.iter_mut().take((1 << first_steps) - 1).enumerate() {
+            *key = table.get(((place + 1) << rest) - 1).copied().unwrap_or(f32::INFINITY);
+        }
+        let mut numbers = numbers.chunks_exact(16);
+        let mut out = out.chunks_exact_mut(16);
+        // SAFETY: 16 numbers are read and written of 16; a search stays below the padded length, which is
+        // `2^steps - 1`, because its steps add up to that, so each gathered key is one of the table's
+        unsafe {
+            let top = _mm512_loadu_ps(top.as_ptr());
+            for (numbers, out) in numbers.by_ref().zip(out.by_ref()) {
+                let x = _mm512_loadu_ps(numbers.as_ptr());
+                let mut below = _mm512_setzero_si512();
+                for step in (0..first_steps).rev().map(|step| 1_i32 << step) {
+                    let at = _mm512_add_epi32(below, _mm512_set1_epi32(step - 1));
+                    let passed = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(_mm512_permutexvar_ps(at, top), x);
+                    below = _mm512_mask_add_epi32(below, passed, below, _mm512_set1_epi32(step));
+                }
+                below = _mm512_sll_epi32(below, _mm_cvtsi32_si128(rest.cast_signed()));
+                for step in (0..rest).rev().map(|step| 1_i32 << step) {
+                    let at = _mm512_add_epi32(below, _mm512_set1_epi32(step - 1));
+                    let key = _mm512_i32gather_ps::<4>(at, table.as_ptr());
+                    let passed = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(key, x);
+                    below = _mm512_mask_add_epi32(below, passed, below, _mm512_set1_epi32(step));
+                }
+                let missing = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x);
+                below = _mm512_mask_mov_epi32(below, missing, _mm512_set1_epi32(i32::from(MISSING)));
+                _mm256_storeu_si256(out.as_mut_ptr().cast(), _mm512_cvtepi32_epi16(below));
+            }
+        }
+        super::portable::Portable::ranks_single(keys, numbers.remainder(), out.into_remainder());
+    }
+
+    #[inline(always)]
+    fn ranks_double(keys: &Sorted<f64>, numbers: &[f64], out: &mut [u16]) {
+        let table = keys.padded();
+        let first_steps = keys.steps().min(3);
+        let rest = keys.steps() - first_steps;
+        let mut top = [f64::INFINITY; 8];
+        for (place, key) in top.iter_mut().take((1 << first_steps) - 1).enumerate() {
+            *key = table.get(((place + 1) << rest) - 1).copied().unwrap_or(f64::INFINITY);
+        }
+        let mut numbers = numbers.chunks_exact(8);
+        let mut out = out.chunks_exact_mut(8);
+        // SAFETY: as in `ranks_single`, eight at a time
+        unsafe {
+            let top = _mm512_loadu_pd(top.as_ptr());
+            for (numbers, out) in numbers.by_ref().zip(out.by_ref()) {
+                let x = _mm512_loadu_pd(numbers.as_ptr());
+                let mut below = _mm512_setzero_si512();
+                for step in (0..first_steps).rev().map(|step| 1_i64 << step) {
+                    let at = _mm512_add_epi64(below, _mm512_set1_epi64(step - 1));
+                    let passed = _mm512_cmp_pd_mask::<_CMP_LT_OQ>(_mm512_permutexvar_pd(at, top), x);
+                    below = _mm512_mask_add_epi64(below, passed, below, _mm512_set1_epi64(step));
+                }
+                below = _mm512_sll_epi64(below, _mm_cvtsi32_si128(rest.cast_signed()));
+                for step in (0..rest).rev().map(|step| 1_i64 << step) {
+                    let at = _mm512_add_epi64(below, _mm512_set1_epi64(step - 1));
+                    let key = _mm512_i64gather_pd::<8>(at, table.as_ptr());
+                    let passed = _mm512_cmp_pd_mask::<_CMP_LT_OQ>(key, x);
+                    below = _mm512_mask_add_epi64(below, passed, below, _mm512_set1_epi64(step));
+                }
+                let missing = _mm512_cmp_pd_mask::<_CMP_UNORD_Q>(x, x);
+                below = _mm512_mask_mov_epi64(below, missing, _mm512_set1_epi64(i64::from(MISSING)));
+                _mm_storeu_si128(out.as_mut_ptr().cast(), _mm512_cvtepi64_epi16(below));
+            }
+        }
+        super::portable::Portable::ranks_double(keys, numbers.remainder(), out.into_remainder());
+    }
+
+    #[inline(always)]
+    fn add_single(sums: &mut [f32; WORD], leaves: &[&[u8; WORD]], tables: &[&[f32; BYTES]]) {
+        for from in (0..WORD).step_by(16) {
+            // SAFETY: rows `from` to `from + 16` of 64; a table has a number for whatever a byte names
+            unsafe {
+                let at = sums.as_mut_ptr().add(from);
+                let mut sum = _mm512_loadu_ps(at);
+                for (leaves, table) in leaves.iter().zip(tables) {
+                    let leaf = _mm512_cvtepu8_epi32(_mm_loadu_si128(leaves.as_ptr().add(from).cast()));
+                    sum = _mm512_add_ps(sum, _mm512_i32gather_ps::<4>(leaf, table.as_ptr()));
+                }
+                _mm512_storeu_ps(at, sum);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn add_double(sums: &mut [f64; WORD], leaves: &[&[u8; WORD]], tables: &[&[f64; BYTES]]) {
+        for from in (0..WORD).step_by(16) {
+            // SAFETY: rows `from` to `from + 16` of 64; a table has a number for whatever a byte names
+            unsafe {
+                let at = sums.as_mut_ptr().add(from);
+                let mut low = _mm512_loadu_pd(at);
+                let mut high = _mm512_loadu_pd(at.add(8));
+                for (leaves, table) in leaves.iter().zip(tables) {
+                    let leaf = _mm512_cvtepu8_epi32(_mm_loadu_si128(leaves.as_ptr().add(from).cast()));
+                    let table = table.as_ptr();
+                    low = _mm512_add_pd(low, _mm512_i32gather_pd::<8>(_mm512_castsi512_si256(leaf), table));
+                    high = _mm512_add_pd(high, _mm512_i32gather_pd::<8>(_mm512_extracti64x4_epi64::<1>(leaf), table));
+                }
+                _mm512_storeu_pd(at, low);
+                _mm512_storeu_pd(at.add(8), high);
+            }
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! Sends rows to the form that their model has, in blocks that suit their number, and hands each row's margins on.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use ndarray::{ArrayView2, s};
+
+use super::element::Element;
+use super::few::{self, FewScratch};
+use super::finish::{combine, finish};
+use super::isa::{Isa, WORD, portable::Portable};
+#[cfg(target_arch = "x86_64")]
+use super::isa::{avx2, avx512};
+use super::masks::{self, MaskScratch, Narrow, Sums, Wide};
+use super::walk::{self, WalkScratch};
+use crate::compiled::{Answer, Compiled, Engine, Form, Plain, Trees};
+use crate::model::{Decision, Precision};
+
+/// Rows that are better taken one by one.
+const FEW_ROWS: usize = 20;
+/// Words of rows in a large block.
+const LARGE: usize = 8;
+/// Rows from which a large block is better than small ones.
+const LARGE_ROWS: usize = 3 * WORD;
+
+/// The instructions that are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Processor {
+    /// AVX-512 with BW, DQ, VL and VBMI.
+    Avx512,
+    /// AVX2.
+    Avx2,
+    /// Any processor.
+    Portable,
+}
+
+impl fmt::Display for Processor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Avx512 => "AVX-512",
+            Self::Avx2 => "AVX2",
+            Self::Portable => "portable",
+        })
+    }
+}
+
+impl Processor {
+    /// All that this processor has, the best first.
+    pub fn all() -> Vec<Self> {
+        let mut all = vec![Self::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if avx2::available() {
+                all.insert(0, Self::Avx2);
+            }
+            if avx512::available() {
+                all.insert(0, Self::Avx512);
+            }
+        }
+        all
+    }
+
+    /// The best that this processor has.
+    pub fn detect() -> Self {
+        Self::all().first().copied().unwrap_or(Self::Portable)
+    }
+}
+
+thread_local! {
+    /// Kept, so that a thread's later calls allocate nothing.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+#[derive(Default)]
+struct Scratch {
+    numbers: Vec<f64>,
+    margins: Vec<f64>,
+    labels: Vec<u32>,
+    few: FewScratch,
+    large: MaskScratch<Wide<LARGE>>,
+    small: MaskScratch<Narrow>,
+    walk: WalkScratch,
+    single: Vec<f32>,
+    double: Vec<f64>,
+}
+
+impl Compiled {
+    /// Calls `found` with each row's margins, and the labels that its leaf says; the rows were checked.
+    pub(super) fn run<T: Element>(&self, rows: ArrayView2<'_, T>, mut found: impl FnMut(&[f64], &[u32])) {
+        SCRATCH.with_borrow_mut(|scratch| match &self.trees {
+            Trees::Plain(plain) => {
+                for row in rows.outer_iter() {
+                    few::numbers(&self.answer, row, &mut scratch.numbers);
+                    self.plain(plain, scratch);
+                    found(&scratch.margins, &scratch.labels);
+                }
+            }
+            Trees::Fast(engine) if rows.nrows() <= FEW_ROWS => {
+                for row in rows.outer_iter() {
+                    few::numbers(&self.answer, row, &mut scratch.numbers);
+                    let mut sums = self.start(engine, 1, scratch);
+                    let work = One { engine };
+                    match self.processor {
+                        #[cfg(target_arch = "x86_64")]
+                        Processor::Avx512 => one_on_avx512(&work, scratch, &mut sums),
+                        #[cfg(target_arch = "x86_64")]
+                        Processor::Avx2 => one_on_avx2(&work, scratch, &mut sums),
+                        _ => work.run(scratch, &mut sums),
+                    }
+                    self.finish_block(engine, (1, 1), sums, scratch, &mut found);
+                }
+            }
+            Trees::Fast(engine) => self.blocks(engine, rows, scratch, &mut found),
+        });
+    }
+
+    fn plain(&self, plain: &Plain, scratch: &mut Scratch) {
+        let Answer { sum, .. } = &self.answer;
+        let Scratch { numbers, margins, labels, .. } = scratch;
+        margins.clone_from(&sum.start);
+        let mut first = true;
+        plain.leaves(numbers, |target, values, named| {
+            let to = match target {
+                Some(target) => margins.get_mut(target..=target).unwrap_or_default(),
+                None => &mut margins[..],
+            };
+            for (so_far, value) in to.iter_mut().zip(values) {
+                *so_far = combine(sum.combine, sum.precision, first, *so_far, *value);
+            }
+            labels.clear();
+            labels.extend_from_slice(named);
+            first = false;
+        });
+        finish(&sum.finish, sum.precision, margins);
+    }
+
+    fn finish_row(&self, scratch: &mut Scratch, found: &mut impl FnMut(&[f64], &[u32])) {
+        let Scratch { margins, labels, .. } = scratch;
+        let Answer { sum, decision, .. } = &self.answer;
+        labels.clear();
+        if *decision == Decision::Leaf {
+            // small whole numbers
+            labels.extend(margins.drain(sum.start.len()..).map(|label| label as u32));
+        }
+        finish(&sum.finish, sum.precision, margins);
+        found(margins, labels);
+    }
+
+    fn blocks<T: Element>(
+        &self,
+        engine: &Engine,
+        rows: ArrayView2<'_, T>,
+        scratch: &mut Scratch,
+        found: &mut impl FnMut(&[f64], &[u32]),
+    ) {
+        let mut from = 0;
+        while from < rows.nrows() {
+            let left = rows.nrows() - from;
+            let room = if left >= LARGE_ROWS { LARGE * WORD } else { WORD };
+            let block = rows.slice(s![from..from + left.min(room), ..]);
+            let mut sums = self.start(engine, room, scratch);
+            let work = Work { engine, answer: &self.answer, room };
+            match self.processor {
+                #[cfg(target_arch = "x86_64")]
+                Processor::Avx512 => on_avx512(&work, block, scratch, &mut sums),
+                #[cfg(target_arch = "x86_64")]
+                Processor::Avx2 => on_avx2(&work, block, scratch, &mut sums),
+                _ => work.run::<Portable, T>(block, scratch, &mut sums),
+            }
+            self.finish_block(engine, (block.nrows(), room), sums, scratch, found);
+            from += block.nrows();
+        }
+    }
+
+    /// Hands on the sums of some rows, which have room for more.
+    fn finish_block(
+        &self,
+        engine: &Engine,
+        (rows, room): (usize, usize),
+        sums: Sums,
+        scratch: &mut Scratch,
+        found: &mut impl FnMut(&[f64], &[u32]),
+    ) {
+        let wide = engine.parts.iter().any(|part| part.targets.is_empty());
+        for row in 0..rows {
+            let (first, step) = if wide { (row * engine.width, 1) } else { (row, room) };
+            scratch.margins.clear();
+            match &sums {
+                Sums::Single(sums) => {
+                    let sums = sums.iter().skip(first).step_by(step).take(engine.width);
+                    scratch.margins.extend(sums.map(|sum| f64::from(*sum)));
+                }
+                Sums::Double(sums) => {
+                    scratch.margins.extend(sums.iter().skip(first).step_by(step).take(engine.width));
+                }
+            }
+            self.finish_row(scratch, found);
+        }
+        match sums {
+            Sums::Single(sums) => scratch.single = sums,
+            Sums::Double(sums) => scratch.double = sums,
+        }
+    }
+
+    /// Sums of a block that nothing was added to.
+    #[expect(clippy::cast_possible_truncation, reason = "the sum is of that precision")]
+    fn start(&self, engine: &Engine, room: usize, scratch: &mut Scratch) -> Sums {
+        let wide = engine.parts.iter().any(|part| part.targets.is_empty());
+        let start = self.answer.sum.start.iter().copied().chain(std::iter::repeat(0.0)).take(engine.width);
+        let each = if wide { 1 } else { room };
+        let times = if wide { room } else { 1 };
+        let all = (0..times).flat_map(|_| start.clone().flat_map(|start| std::iter::repeat_n(start, each)));
+        match engine.precision {
+            Precision::Single => {
+                let mut sums = std::mem::take(&mut scratch.single);
+                sums.clear();
+                sums.extend(all.map(|start| start as f32));
+                Sums::Single(sums)
+            }
+            Precision::Double => {
+                let mut sums = std::mem::take(&mut scratch.double);
+                sums.clear();
+                sums.extend(all);
+                Sums::Double(sums)
+            }
+        }
+    }
+}
+
+/// One row's work.
+struct One<'c> {
+    engine: &'c Engine,
+}
+
+impl One<'_> {
+    /// Adds all trees to the sums.
+    #[inline(always)]
+    fn run(&self, scratch: &mut Scratch, sums: &mut Sums) {
+        let Scratch { numbers, few, .. } = scratch;
+        for part in &self.engine.parts {
+            match &part.form {
+                Form::Masks(form) => few::masks(part, form, numbers, few, sums),
+                Form::Walk(form) => few::walk(part, form, numbers, few, sums),
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "a processor was detected before this is called")]
+fn one_on_avx512(work: &One<'_>, scratch: &mut Scratch, sums: &mut Sums) {
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx2,bmi1,bmi2,popcnt,lzcnt")]
+    fn run(work: &One<'_>, scratch: &mut Scratch, sums: &mut Sums) {
+        work.run(scratch, sums);
+    }
+    // SAFETY: `Processor::Avx512` is only where `avx512::available` said so
+    unsafe { run(work, scratch, sums) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "a processor was detected before this is called")]
+fn one_on_avx2(work: &One<'_>, scratch: &mut Scratch, sums: &mut Sums) {
+    #[target_feature(enable = "avx2")]
+    fn run(work: &One<'_>, scratch: &mut Scratch, sums: &mut Sums) {
+        work.run(scratch, sums);
+    }
+    // SAFETY: `Processor::Avx2` is only where `avx2::available` said so
+    unsafe { run(work, scratch, sums) }
+}
+
+/// One block's work.
+struct Work<'c> {
+    engine: &'c Engine,
+    answer: &'c Answer,
+    room: usize,
+}
+
+impl Work<'_> {
+    #[inline(always)]
+    fn run<I: Isa, T: Element>(&self, rows: ArrayView2<'_, T>, scratch: &mut Scratch, sums: &mut Sums) {
+        for part in &self.engine.parts {
+            match &part.form {
+                Form::Masks(form) if self.room == WORD => {
+                    masks::run::<I, T, Narrow>((part, form), self.answer, rows, &mut scratch.small, sums);
+                }
+                Form::Masks(form) => {
+                    masks::run::<I, T, Wide<LARGE>>((part, form), self.answer, rows, &mut scratch.large, sums);
+                }
+                Form::Walk(form) => {
+                    walk::run::<I, T>((part, form), self.answer, rows, &mut scratch.walk, (sums, self.room));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "a processor was detected before this is called")]
+fn on_avx512<T: Element>(work: &Work<'_>, rows: ArrayView2<'_, T>, scratch: &mut Scratch, sums: &mut Sums) {
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx2,bmi1,bmi2,popcnt,lzcnt")]
+    fn run<T: Element>(work: &Work<'_>, rows: ArrayView2<'_, T>, scratch: &mut Scratch, sums: &mut Sums) {
+        work.run::<avx512::Avx512, T>(rows, scratch, sums);
+    }
+    // SAFETY: `Processor::Avx512` is only where `avx512::available` said so
+    unsafe { run(work, rows, scratch, sums) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "a processor was detected before this is called")]
+fn on_avx2<T: Element>(work: &Work<'_>, rows: ArrayView2<'_, T>, scratch: &mut Scratch, sums: &mut Sums) {
+    #[target_feature(enable = "avx2")]
+    fn run<T: Element>(work: &Work<'_>, rows: ArrayView2<'_, T>, scratch: &mut Scratch, sums: &mut Sums) {
+        work.run::<avx2::Avx2, T>(rows, scratch, sums);
+    }
+    // SAFETY: `Processor::Avx2` is only where `avx2::available` said so
+    unsafe { run(work, rows, scratch, sums) }
+}
