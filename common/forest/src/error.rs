@@ -107,8 +107,8 @@ pub enum Error {
     },
 }
 
-const EXPECTED: &str =
-    "scikit-learn forests and trees saved by joblib or pickle (plain, zlib, gzip, bz2, xz, lzma or lz4)";
+const EXPECTED: &str = "scikit-learn forests and trees and LightGBM's models saved by joblib or pickle (plain, zlib, \
+                        gzip, bz2, xz, lzma or lz4), and LightGBM text";
 
 fn hint(advice: &str) -> String {
     if advice.is_empty() { String::new() } else { format!("; {advice}") }

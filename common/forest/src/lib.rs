@@ -20,6 +20,7 @@
 //! | library | file | estimators |
 //! |---|---|---|
 //! | scikit-learn 1.1 to 1.9 | `joblib.dump` and `pickle.dump`, protocols 0 to 5; plain, zlib, gzip, bz2, xz, lzma, lz4 | `RandomForest`, `ExtraTrees`, `DecisionTree`, `ExtraTree`, each as classifier and regressor, one output or several |
+//! | LightGBM 2.3 to 4 | `Booster.save_model` text, versions 3 and 4; `pickle` and `joblib` as above | gbdt, dart and random forests of every objective, linear trees, categories; `Booster`, `LGBMClassifier`, `LGBMRegressor`, `LGBMRanker` |
 //!
 //! A file is known by its content, never by its name. What is not in the table is refused with an [`Error`] that says
 //! what it looks like, where, and what would work instead.
@@ -28,6 +29,8 @@
 //!
 //! - Probabilities, labels and values equal scikit-learn's bit for bit (with `n_jobs=None`: threads of a forest may add in
 //!   any order there, here never). They do not depend on how many rows are predicted together.
+//! - LightGBM's margins, values and labels are its own bit for bit, as it predicts after loading the file again
+//!   (`cross_entropy_lambda`: as since 3.3); rows may hold NaN, infinities and unseen categories.
 //! - Input is refused where scikit-learn refuses it: what is infinite as `f32`, and NaN where that version and estimator
 //!   take none ([`Model::missing_allowed`]).
 //! - Reading runs nothing that the file says, builds only the classes it knows, and allocates in proportion to the
@@ -50,7 +53,7 @@ mod predict;
 pub use compiled::{CompileError, Compiled};
 pub use error::Error;
 pub use limits::{Limits, Options, Rounds};
-pub use link::{CatBoostLink, LightGbmLink, Link, OnnxLink, SklearnLink, XgboostLink};
+pub use link::{CatBoostLink, LightGbmConvert, LightGbmLink, Link, OnnxLink, SklearnLink, XgboostLink};
 pub use model::{
     Categories, CategoryRule, Column, Combine, Decision, Feature, FeatureKind, Finish, Input, Label, Linear, Model,
     Node, Parts, Precision, Source, Split, Step, Sum, Task, Test, Tree, TreeParts,

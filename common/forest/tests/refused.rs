@@ -106,7 +106,7 @@ fn other_estimators_are_refused_with_what_would_work() {
         ("sklearn.ensemble._gb", "GradientBoostingClassifier", "this version reads RandomForest"),
         ("sklearn.ensemble._forest", "RandomTreesEmbedding", "this version reads RandomForest"),
         ("xgboost.sklearn", "XGBClassifier", "scikit-learn's forests and trees only"),
-        ("lightgbm.sklearn", "LGBMClassifier", "scikit-learn's forests and trees only"),
+        ("lightgbm.dask", "DaskLGBMClassifier", "of LightGBM this version reads Booster, LGBMClassifier"),
     ] {
         let said = said(&pickle(&Py::NewObj(Box::new(Py::Global(module, name)))));
         assert!(said.contains(&format!("`{module}.{name}`")) && said.contains(expected), "{said}");

@@ -14,8 +14,6 @@ const MAGIC: &[(&[u8], &str, &str)] = &[
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file (Keras)", SAVE_WITH_JOBLIB),
     (b"\x93NUMPY", "a numpy .npy array", SAVE_WITH_JOBLIB),
     (b"CBM1", "a CatBoost binary model", NEEDS_SKLEARN),
-    (b"tree\nversion=", "a LightGBM text model", NEEDS_SKLEARN),
-    (b"tree\r\nversion=", "a LightGBM text model", NEEDS_SKLEARN),
     (b"{L\0\0\0\0\0\0\0", "an XGBoost UBJSON model", NEEDS_SKLEARN),
     (b"binf", "an XGBoost model in its old binary format", NEEDS_SKLEARN),
     (b"PAR1", "a Parquet file", SAVE_WITH_JOBLIB),
@@ -43,7 +41,7 @@ pub(crate) fn refuse_others(bytes: &[u8]) -> Result<(), Error> {
     if is_pickle(bytes) {
         return Ok(());
     }
-    Err(other(bytes).map_or(Error::Unknown, |format| Error::Format { format, advice: NEEDS_SKLEARN }))
+    Err(other(bytes).map_or(Error::Unknown, |(format, advice)| Error::Format { format, advice }))
 }
 
 /// Protocol 2 and later say so. Earlier ones begin, for an object, with the name of a function on two lines.
@@ -64,21 +62,24 @@ fn is_pickle(bytes: &[u8]) -> bool {
     }
 }
 
-fn other(bytes: &[u8]) -> Option<&'static str> {
+fn other(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     let head = bytes.get(..bytes.len().min(JSON_HEAD)).unwrap_or_default();
     let has = |needle: &str| head.windows(needle.len()).any(|window| window == needle.as_bytes());
     let text = head.trim_ascii_start();
-    match text {
+    let format = match text {
         [b'{' | b'[', ..] if has("\"learner\"") => Some("an XGBoost JSON model"),
         [b'{' | b'[', ..] if has("\"oblivious_trees\"") || has("\"features_info\"") => Some("a CatBoost JSON model"),
-        [b'{' | b'[', ..] if has("\"tree_info\"") || has("\"num_tree_per_iteration\"") => Some("a LightGBM JSON dump"),
+        [b'{' | b'[', ..] if has("\"tree_info\"") || has("\"num_tree_per_iteration\"") => {
+            return Some(("a LightGBM JSON dump", "save the model as text with `booster.save_model(\"model.txt\")`"));
+        }
         [b'{' | b'[', ..] => Some("JSON"),
         _ if is_safetensors(bytes) => Some("a safetensors file"),
         // ModelProto: ir_version, then a length-delimited field
         [0x08, 1..=20, 0x12 | 0x1a | 0x22 | 0x32 | 0x3a | 0x42, ..] => Some("an ONNX model"),
         [_, _, _, _, b'T', b'F', b'L', b'3', ..] => Some("a TensorFlow Lite model"),
         _ => None,
-    }
+    };
+    format.map(|format| (format, NEEDS_SKLEARN))
 }
 
 fn is_safetensors(bytes: &[u8]) -> bool {
@@ -100,8 +101,8 @@ mod tests {
             (b"{\"learner\":{\"attributes\":{}}}", "XGBoost JSON"),
             (b"  {\n \"learner\" : {}}", "XGBoost JSON"),
             (b"{L\0\0\0\0\0\0\0\x07learner", "XGBoost UBJSON"),
-            (b"tree\nversion=v4\nnum_class=1\n", "LightGBM text"),
             (b"{\"name\":\"tree\",\"num_class\":1,\"num_tree_per_iteration\":1}", "LightGBM JSON"),
+            (b"{\"tree_info\":[]}", "booster.save_model"),
             (b"{\"model_info\":{},\"oblivious_trees\":[]}", "CatBoost JSON"),
             (b"CBM1\x10\0\0\0", "CatBoost binary"),
             (b"\x08\x08\x12\x08skl2onnx", "ONNX"),

@@ -3,12 +3,14 @@
 
 mod compression;
 mod detect;
+mod lightgbm;
 mod pickle;
 mod sklearn;
 
 use crate::error::Error;
 use crate::limits::Options;
 use crate::model::Model;
+use pickle::known::Known;
 
 impl Model {
     /// Reads a file, whatever it is: see the crate's own page for what it may be.
@@ -18,8 +20,14 @@ impl Model {
     pub fn read(bytes: &[u8], options: &Options) -> Result<Self, Error> {
         let limits = &options.limits;
         let plain = compression::decompress(bytes, limits)?;
+        if lightgbm::is_text(&plain) {
+            return lightgbm::from_text(&plain, options);
+        }
         detect::refuse_others(&plain)?;
         let pickle = pickle::read(&plain, limits)?;
-        sklearn::model(&pickle, limits)
+        match pickle.class() {
+            Some(Known::LightGbm(class)) => lightgbm::from_pickle(&pickle, class, options),
+            _ => sklearn::model(&pickle, limits),
+        }
     }
 }

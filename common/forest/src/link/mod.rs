@@ -10,7 +10,7 @@ mod xgboost;
 use serde::{Deserialize, Serialize};
 
 pub use catboost::CatBoostLink;
-pub use lightgbm::LightGbmLink;
+pub use lightgbm::{LightGbmConvert, LightGbmLink};
 pub use onnx::OnnxLink;
 pub use sklearn::SklearnLink;
 pub use xgboost::XgboostLink;

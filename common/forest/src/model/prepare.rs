@@ -26,6 +26,8 @@ pub enum Step {
     Clip(f64, f64),
     /// NaN becomes this.
     Fill(f64),
+    /// What is at most so far from 0 becomes 0.
+    Flush(f64),
 }
 
 impl Column {
@@ -51,7 +53,8 @@ impl Step {
             Self::Clip(low, high) if x < low => low.min(high),
             Self::Clip(_, high) if x > high => high,
             Self::Fill(value) if x.is_nan() => value,
-            Self::Clip(..) | Self::Fill(_) => x,
+            Self::Flush(bound) if x.abs() <= bound => 0.0,
+            Self::Clip(..) | Self::Fill(_) | Self::Flush(_) => x,
         }
     }
 }

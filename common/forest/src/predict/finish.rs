@@ -71,10 +71,13 @@ fn second_if(labels: &mut [u32], of: &[f64], is_second: impl Fn(f64) -> bool) {
     }
 }
 
-/// `numpy.argmax`, for numbers that are none of them NaN.
+/// `numpy.argmax`: the first NaN is larger than all.
 fn first_largest(values: &[f64]) -> u32 {
     let mut best = (0, f64::NEG_INFINITY);
     for (class, value) in (0_u32..).zip(values) {
+        if value.is_nan() {
+            return class;
+        }
         if *value > best.1 {
             best = (class, *value);
         }

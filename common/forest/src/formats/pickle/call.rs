@@ -49,7 +49,13 @@ impl<'a> Machine<'a> {
                 _ => return Err(self.wrong("numpy's _reconstruct was asked for a subclass of its array")),
             },
             Known::Tree | Known::Inert => instance(function, args),
-            Known::Object | Known::Ndarray | Known::ArrayWrapper | Known::Estimator(_) => {
+            Known::Dict => Object::Dict(Vec::new()),
+            Known::Object
+            | Known::Ndarray
+            | Known::ArrayWrapper
+            | Known::Estimator(_)
+            | Known::LabelEncoder
+            | Known::LightGbm(_) => {
                 return Err(self.wrong("a class is called, in place of being made as Python's pickle makes it"));
             }
         };
@@ -140,7 +146,7 @@ impl<'a> Machine<'a> {
 
 /// Whether instances of a class are made from nothing and then given a state.
 fn is_plain(class: Known) -> bool {
-    matches!(class, Known::Estimator(_) | Known::ArrayWrapper | Known::Inert)
+    matches!(class, Known::Estimator(_) | Known::ArrayWrapper | Known::LabelEncoder | Known::LightGbm(_) | Known::Inert)
 }
 
 fn instance<'a>(class: Known, args: Value) -> Object<'a> {

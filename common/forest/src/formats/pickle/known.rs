@@ -27,6 +27,12 @@ pub(crate) enum Known {
     Tree,
     /// An estimator of scikit-learn.
     Estimator(Estimator),
+    /// `sklearn.preprocessing.LabelEncoder`.
+    LabelEncoder,
+    /// `collections.OrderedDict` and `defaultdict`: a dict, whatever it is called with.
+    Dict,
+    /// What LightGBM's Python makes of a model.
+    LightGbm(LightGbm),
     /// What is kept as it stands and never looked into: random generators, sets, metadata routing.
     Inert,
 }
@@ -42,6 +48,15 @@ pub(crate) enum Estimator {
     RandomForestRegressor,
     ExtraTreesClassifier,
     ExtraTreesRegressor,
+}
+
+/// The classes of LightGBM that are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LightGbm {
+    Booster,
+    Classifier,
+    Regressor,
+    Ranker,
 }
 
 impl Known {
@@ -78,6 +93,21 @@ fn known(module: &str, name: &str) -> Option<Known> {
         ("sklearn.tree._tree", "Tree") => Some(Known::Tree),
         ("sklearn.tree._classes", _) => tree(name).map(Known::Estimator),
         ("sklearn.ensemble._forest", _) => forest(name).map(Known::Estimator),
+        ("sklearn.preprocessing._label" | "sklearn.preprocessing.label", "LabelEncoder") => Some(Known::LabelEncoder),
+        ("collections", "OrderedDict" | "defaultdict") => Some(Known::Dict),
+        ("lightgbm.basic" | "lightgbm.sklearn", _) => lightgbm(name),
+        _ => None,
+    }
+}
+
+fn lightgbm(name: &str) -> Option<Known> {
+    match name {
+        "Booster" => Some(Known::LightGbm(LightGbm::Booster)),
+        "LGBMClassifier" => Some(Known::LightGbm(LightGbm::Classifier)),
+        "LGBMRegressor" => Some(Known::LightGbm(LightGbm::Regressor)),
+        "LGBMRanker" => Some(Known::LightGbm(LightGbm::Ranker)),
+        // what training went on from; its trees are the booster's by now
+        "_InnerPredictor" => Some(Known::Inert),
         _ => None,
     }
 }
@@ -109,7 +139,9 @@ fn advice(module: &str) -> &'static str {
         "save the forest itself, not what wraps it"
     } else if within("sklearn") {
         "of scikit-learn this version reads RandomForest, ExtraTrees, DecisionTree and ExtraTree, classifiers and regressors"
-    } else if within("xgboost") || within("lightgbm") || within("catboost") {
+    } else if within("lightgbm") {
+        "of LightGBM this version reads Booster, LGBMClassifier, LGBMRegressor and LGBMRanker, and text by `save_model`"
+    } else if within("xgboost") || within("catboost") {
         "this version reads scikit-learn's forests and trees only"
     } else if within("numpy") || within("pandas") {
         "save a model that was fitted on plain numpy arrays or data frames"

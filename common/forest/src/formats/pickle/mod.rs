@@ -23,6 +23,13 @@ pub(crate) struct Pickle<'a> {
     pub(crate) size: usize,
 }
 
+impl Pickle<'_> {
+    /// Of the object that the file holds.
+    pub(crate) fn class(&self) -> Option<known::Known> {
+        self.arena.instance(self.root).map(|instance| instance.class)
+    }
+}
+
 /// # Errors
 /// [`Error::Global`], [`Error::Pickle`], [`Error::Amplification`], [`Error::Limit`], [`Error::Trailing`].
 pub(crate) fn read<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Pickle<'a>, Error> {
