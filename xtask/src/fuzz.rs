@@ -53,10 +53,12 @@ fn cargo_fuzz() -> Command {
 
 /// Folders of real files, which are read and not written to.
 fn seeds(target: &str) -> Vec<PathBuf> {
+    let fixtures = workspace::root().join("common/forest/tests/fixtures");
     if target != "pickle" {
-        return Vec::new();
+        // a reader that has its name from a library
+        return Some(fixtures.join(target)).filter(|path| path.is_dir()).into_iter().collect();
     }
-    let fixtures = fs::read_dir(workspace::root().join("common/forest/tests/fixtures"));
+    let fixtures = fs::read_dir(fixtures);
     let folders = fixtures.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
     folders.filter(|path| path.is_dir()).chain([workspace::root().join("services/arborgate/models")]).collect()
 }

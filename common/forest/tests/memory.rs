@@ -78,6 +78,50 @@ fn attacks_stay_within_twenty_times_the_file() {
     assert!(result && peak < 20 * bytes.len(), "{peak} bytes for {}", bytes.len());
 }
 
+fn texts_stay_within_twenty_times_the_file() {
+    const HEAD: &str = "tree\nversion=v4\nnum_class=1\nnum_tree_per_iteration=1\nlabel_index=0\nmax_feature_idx=0\n\
+                        feature_names=a\nfeature_infos=none\n\nTree=0\n";
+    let leaf = "num_leaves=1\nnum_cat=0\nleaf_value=1\n\nend of trees\n";
+    let set = format!(
+        "num_leaves=2\nnum_cat=1\nleaf_value=1 2\ncat_boundaries=0 N\ncat_threshold={}\n\n",
+        "4294967295 ".repeat(200_000)
+    );
+    let splits = 300_000;
+    let numbers = |key: &str, count: usize| format!("{key}={}\n", "0 ".repeat(count));
+    let children = |key: &str, of: usize| {
+        let child = |split: usize| {
+            if 2 * split + of < splits {
+                (2 * split + of).to_string()
+            } else {
+                format!("-{}", 2 * split + of - splits + 1)
+            }
+        };
+        format!("{key}={}\n", (0..splits).map(child).collect::<Vec<_>>().join(" "))
+    };
+    let wide = [
+        format!("num_leaves={}\nnum_cat=0\n", splits + 1),
+        ["split_feature", "threshold", "decision_type", "split_gain", "internal_count"]
+            .map(|key| numbers(key, splits))
+            .concat(),
+        ["leaf_value", "leaf_count", "leaf_const", "num_features"].map(|key| numbers(key, splits + 1)).concat(),
+        children("left_child", 1) + &children("right_child", 2),
+        "is_linear=1\nleaf_features=\nleaf_coeff=\n\nend of trees\n".to_owned(),
+    ];
+    for (body, reads) in [
+        (set.replace('N', "200000"), false),
+        (wide.concat(), true),
+        (format!("{leaf}pandas_categorical:[[{}1]]\n", "1,".repeat(2 << 20)), false),
+        (format!("{leaf}pandas_categorical:[{}[]]\n", "[],".repeat(2 << 20)), true),
+        (format!("{leaf}pandas_categorical:[[{}\"\"]]\n", "\"\",".repeat(2 << 20)), false),
+        (format!("{leaf}{}", "more:\n".repeat(2 << 20)), false),
+    ] {
+        let bytes = format!("{HEAD}{body}").into_bytes();
+        let (result, peak) = peak(|| Model::read(&bytes, &Options::default()));
+        assert_eq!(result.is_ok(), reads, "{:?}", result.err());
+        assert!(peak < 20 * bytes.len(), "{}: {peak} bytes for {}", &body[..200], bytes.len());
+    }
+}
+
 fn models_take_little_more_than_their_file() {
     for name in ["rf_iris.joblib", "rf_iris_pair.joblib", "ext_diabetes_random_state.joblib", "dt_one_class.joblib"] {
         let bytes = fixture(name);
@@ -109,6 +153,7 @@ fn predicting_allocates_nothing_after_the_first_call() {
 #[test]
 fn memory_is_bounded() {
     attacks_stay_within_twenty_times_the_file();
+    texts_stay_within_twenty_times_the_file();
     models_take_little_more_than_their_file();
     predicting_allocates_nothing_after_the_first_call();
 }

@@ -1,6 +1,7 @@
 //! What stands behind the trees: importances, parameters, a parser's settings, and the categories of a pandas frame.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
@@ -86,41 +87,48 @@ fn skip_to<'a>(
 
 fn categories(line: &Line<'_>, limits: &Limits) -> Result<Option<Vec<Vec<Label>>>, Error> {
     let json = line.text.get(PANDAS.len()..).unwrap_or_default();
-    let fault = |message: String| Error::content("pandas_categorical", line.offset, message);
-    let lists: Option<Vec<Values>> = serde_json::from_str(json).map_err(|error| fault(error.to_string()))?;
-    let Some(lists) = lists else { return Ok(None) };
-    for Values(list) in &lists {
-        if list.iter().any(|label| matches!(label, Label::Text(text) if text.len() > limits.max_text)) {
+    let fault = |message: &str| Error::content("pandas_categorical", line.offset, message);
+    // as many as there are categories, which take up to 48 bytes each; in a long list they differ, so are no single digits
+    if json.bytes().filter(|byte| *byte == b',').count() > json.len() / 3 + (1 << 16) {
+        return Err(fault("holds more categories than its size justifies"));
+    }
+    let lists: Option<List<List<One>>> =
+        serde_json::from_str(json).map_err(|error| fault(&quote(&error.to_string())))?;
+    let Some(List(lists)) = lists else { return Ok(None) };
+    for List(list) in &lists {
+        if list.iter().any(|One(label)| matches!(label, Label::Text(text) if text.len() > limits.max_text)) {
             return Err(Error::limit("bytes of a name or label", limits.max_text));
         }
         if has_twins(list) {
-            return Err(fault("has a category twice".to_owned()));
+            return Err(fault("has a category twice"));
         }
     }
-    Ok(Some(lists.into_iter().map(|Values(list)| list).collect()))
+    Ok(Some(lists.into_iter().map(|List(list)| list.into_iter().map(|One(label)| label).collect()).collect()))
 }
 
-fn has_twins(list: &[Label]) -> bool {
-    let key = |label: &Label| match label {
-        Label::Int(int) => (0, int.cast_unsigned(), None),
-        Label::Float(float) => (1, float.to_bits(), None),
-        Label::Bool(bool) => (2, u64::from(*bool), None),
-        Label::Text(text) => (3, 0, Some(text.clone())),
-    };
-    let mut order: Vec<&Label> = list.iter().collect();
-    order.sort_by_cached_key(|label| key(label));
-    order.iter().zip(order.iter().skip(1)).any(|(a, b)| a == b)
+fn has_twins(list: &[One]) -> bool {
+    fn key(One(label): &One) -> (u8, u64, &str) {
+        match label {
+            Label::Int(int) => (0, int.cast_unsigned(), ""),
+            Label::Float(float) => (1, float.to_bits(), ""),
+            Label::Bool(bool) => (2, u64::from(*bool), ""),
+            Label::Text(text) => (3, 0, text),
+        }
+    }
+    let mut order: Vec<&One> = list.iter().collect();
+    order.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
+    order.iter().zip(order.iter().skip(1)).any(|(a, b)| key(a) == key(b))
 }
 
-/// The categories of one column.
-struct Values(Vec<Label>);
+/// A list that takes little more room than it needs while it grows.
+struct List<T>(Vec<T>);
 
 /// One category, as Python's `json` writes it.
 struct One(Label);
 
-impl<'de> Deserialize<'de> for Values {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(ValuesVisitor)
+        deserializer.deserialize_seq(ListVisitor(PhantomData))
     }
 }
 
@@ -130,25 +138,24 @@ impl<'de> Deserialize<'de> for One {
     }
 }
 
-struct ValuesVisitor;
+struct ListVisitor<T>(PhantomData<T>);
 
-impl<'de> Visitor<'de> for ValuesVisitor {
-    type Value = Values;
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
+    type Value = List<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of categories")
+        f.write_str("a list")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Values, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<List<T>, A::Error> {
         let mut values = Vec::new();
-        while let Some(One(label)) = list.next_element()? {
+        while let Some(value) = list.next_element()? {
             if values.len() == values.capacity() {
-                // by a quarter: a small file shall not take much more room than it needs
                 values.reserve_exact(values.len() / 4 + 4);
             }
-            values.push(label);
+            values.push(value);
         }
-        Ok(Values(values))
+        Ok(List(values))
     }
 }
 
