@@ -79,12 +79,12 @@ pub enum Error {
         message: String,
     },
 
-    /// A pickle that is well formed and does not say what the library's own would.
+    /// A file that is well formed and does not say what the library's own would.
     #[error("{path}{}: {message}", at(.offset))]
     Content {
         /// Such as `estimators_[3].tree_.nodes`.
         path: String,
-        /// Of the object, in the decompressed file.
+        /// Of it, in the decompressed file.
         offset: Option<usize>,
         /// What is wrong and what would be right.
         message: String,
@@ -107,8 +107,8 @@ pub enum Error {
     },
 }
 
-const EXPECTED: &str = "scikit-learn forests and trees and LightGBM's models saved by joblib or pickle (plain, zlib, \
-                        gzip, bz2, xz, lzma or lz4), and LightGBM text";
+const EXPECTED: &str = "scikit-learn and LightGBM models saved by joblib or pickle (plain, zlib, gzip, bz2, xz, lzma or lz4), \
+                        LightGBM text, and CatBoost JSON";
 
 fn hint(advice: &str) -> String {
     if advice.is_empty() { String::new() } else { format!("; {advice}") }

@@ -13,7 +13,7 @@ const MAGIC: &[(&[u8], &str, &str)] = &[
     (b"PK\x03\x04", "a zip archive (skops, PyTorch, Keras, npz)", SAVE_WITH_JOBLIB),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file (Keras)", SAVE_WITH_JOBLIB),
     (b"\x93NUMPY", "a numpy .npy array", SAVE_WITH_JOBLIB),
-    (b"CBM1", "a CatBoost binary model", NEEDS_SKLEARN),
+    (b"CBM1", "a CatBoost binary model", "save it with `model.save_model(\"model.json\", format=\"json\")`"),
     (b"{L\0\0\0\0\0\0\0", "an XGBoost UBJSON model", NEEDS_SKLEARN),
     (b"binf", "an XGBoost model in its old binary format", NEEDS_SKLEARN),
     (b"PAR1", "a Parquet file", SAVE_WITH_JOBLIB),
@@ -29,6 +29,27 @@ const MAGIC: &[(&[u8], &str, &str)] = &[
     (b"version https://git-lfs", "a Git LFS pointer", "fetch the file itself with `git lfs pull`"),
     (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19", "a PyTorch file", NEEDS_SKLEARN),
 ];
+
+/// CatBoost's JSON, by the first member of the object. They are sorted by name, unless another program wrote them.
+pub(crate) fn is_catboost(bytes: &[u8]) -> bool {
+    match first_member(bytes) {
+        Some(b"ctr_data" | b"features_info" | b"model_info" | b"oblivious_trees" | b"scale_and_bias") => true,
+        Some(b"trees") => has(bytes, "\"features_info\""),
+        _ => false,
+    }
+}
+
+/// The name of a JSON object's first member, if it is a plain one.
+fn first_member(bytes: &[u8]) -> Option<&[u8]> {
+    let text = bytes.trim_ascii_start().strip_prefix(b"{")?.trim_ascii_start().strip_prefix(b"\"")?;
+    text.split(|byte| *byte == b'"').next()
+}
+
+/// Whether something stands near the beginning.
+fn has(bytes: &[u8], needle: &str) -> bool {
+    let head = bytes.get(..bytes.len().min(JSON_HEAD)).unwrap_or_default();
+    head.windows(needle.len()).any(|window| window == needle.as_bytes())
+}
 
 /// Passes what may be a pickle, and refuses the rest by its name.
 pub(crate) fn refuse_others(bytes: &[u8]) -> Result<(), Error> {
@@ -64,11 +85,10 @@ fn is_pickle(bytes: &[u8]) -> bool {
 
 fn other(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     let head = bytes.get(..bytes.len().min(JSON_HEAD)).unwrap_or_default();
-    let has = |needle: &str| head.windows(needle.len()).any(|window| window == needle.as_bytes());
+    let has = |needle: &str| has(bytes, needle);
     let text = head.trim_ascii_start();
     let format = match text {
         [b'{' | b'[', ..] if has("\"learner\"") => Some("an XGBoost JSON model"),
-        [b'{' | b'[', ..] if has("\"oblivious_trees\"") || has("\"features_info\"") => Some("a CatBoost JSON model"),
         [b'{' | b'[', ..] if has("\"tree_info\"") || has("\"num_tree_per_iteration\"") => {
             return Some(("a LightGBM JSON dump", "save the model as text with `booster.save_model(\"model.txt\")`"));
         }
@@ -103,7 +123,6 @@ mod tests {
             (b"{L\0\0\0\0\0\0\0\x07learner", "XGBoost UBJSON"),
             (b"{\"name\":\"tree\",\"num_class\":1,\"num_tree_per_iteration\":1}", "LightGBM JSON"),
             (b"{\"tree_info\":[]}", "booster.save_model"),
-            (b"{\"model_info\":{},\"oblivious_trees\":[]}", "CatBoost JSON"),
             (b"CBM1\x10\0\0\0", "CatBoost binary"),
             (b"\x08\x08\x12\x08skl2onnx", "ONNX"),
             (b"\x89HDF\r\n\x1a\n\0\0", "HDF5"),
@@ -117,6 +136,16 @@ mod tests {
             let said = said(bytes);
             assert!(said.contains(expected), "{bytes:?}: {said}");
             assert!(said.contains("this version reads scikit-learn"), "{said}");
+        }
+    }
+
+    #[test]
+    fn knows_catboost_by_its_first_member() {
+        for text in ["{\"model_info\":{},", " {\n \"ctr_data\": {", "{\"trees\":[],\"features_info\":{}}"] {
+            assert!(is_catboost(text.as_bytes()), "{text}");
+        }
+        for text in ["{\"learner\":{\"features_info\":{}}}", "{\"trees\":[]}", "{\"", "[\"model_info\"]", ""] {
+            assert!(!is_catboost(text.as_bytes()), "{text}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! From a file to a [`Model`]: what the bytes are, and a reader for each format. A further format is a further folder here
 //! that ends in a [`Model`]; nothing behind that knows formats.
 
+mod catboost;
 mod compression;
 mod detect;
 mod lightgbm;
@@ -10,6 +11,7 @@ mod sklearn;
 use crate::error::Error;
 use crate::limits::Options;
 use crate::model::Model;
+pub use catboost::catboost_category;
 use pickle::known::Known;
 
 impl Model {
@@ -22,6 +24,9 @@ impl Model {
         let plain = compression::decompress(bytes, limits)?;
         if lightgbm::is_text(&plain) {
             return lightgbm::from_text(&plain, options);
+        }
+        if detect::is_catboost(&plain) {
+            return catboost::model(&plain, limits);
         }
         detect::refuse_others(&plain)?;
         let pickle = pickle::read(&plain, limits)?;

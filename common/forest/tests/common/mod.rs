@@ -1,6 +1,7 @@
 //! The reference files, as `fixtures/make_sklearn.py` writes them.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod catboost;
 pub mod naive;
 pub mod reference;
 
