@@ -122,6 +122,52 @@ fn texts_stay_within_twenty_times_the_file() {
     }
 }
 
+/// JSON in which a few bytes stand for much.
+fn catboost_stays_within_twenty_times_the_file() {
+    let split = r#"{"split_type":"FloatFeature","split_index":0,"float_feature_index":0,"border":0}"#;
+    let file = |trees: &str, borders: &str, more: &str| {
+        let start = r#"{"model_info":{"params":{"loss_function":{"type":"RMSE"}}"#;
+        let feature =
+            r#"{"feature_index":0,"flat_feature_index":0,"has_nans":false,"nan_value_treatment":"AsIs","borders"#;
+        format!(r#"{start}{more}}},"features_info":{{"float_features":[{feature}":[0{borders}]}}]}},{trees}}}"#)
+    };
+    let tree = |depth: usize, leaf: [&str; 2], weight: &str| {
+        let splits = vec![split; depth].join(",");
+        let leaves: Vec<_> = (0..1_usize << depth).map(|at| leaf[at % 2]).collect();
+        let weights = if weight.is_empty() { Vec::new() } else { vec![weight; 1 << depth] };
+        format!(
+            r#"{{"leaf_values":[{}],"leaf_weights":[{}],"splits":[{splits}]}}"#,
+            leaves.join(","),
+            weights.join(",")
+        )
+    };
+    let oblivious = |trees: Vec<String>| format!(r#""oblivious_trees":[{}]"#, trees.join(","));
+    let nested = |node: &str, count: usize| format!(r#""trees":[{}]"#, vec![node; count].join(","));
+    let forks = format!(r#"{{"left":{{"value":0}},"right":{{"value":1}},"split":{split}}}"#);
+    let many = |item: &str| format!(",{item}").repeat((1 << 20) / (item.len() + 1));
+    let cases = [
+        file(&oblivious(vec![tree(18, ["0", "1"], "")]), "", ""),
+        file(&oblivious(vec![tree(18, ["0", "0"], "0")]), "", ""),
+        file(&oblivious(vec![tree(18, ["0.1", "1.5"], "10")]), "", ""),
+        file(&oblivious(vec![tree(16, ["0.25", "1.75"], "2.25"); 8]), "", ""),
+        file(&oblivious(vec![tree(8, ["0", "1"], ""); 1000]), "", ""),
+        file(&oblivious(vec![tree(0, ["0", "1"], ""); 20_000]), "", ""),
+        file(&nested(r#"{"value":0}"#, 90_000), "", ""),
+        file(&nested(&forks, 9_000), "", ""),
+        file(&nested(&format!(r#"{{"value":[0{}]}}"#, many("0")), 1), "", ""),
+        file(&oblivious(Vec::new()), &many("0"), ""),
+        file(&format!(r#"{},"scale_and_bias":[1,[0{}]]"#, oblivious(Vec::new()), many("0")), "", ""),
+        file(&oblivious(Vec::new()), "", &format!(r#","class_params":{{"class_names":[0{}]}}"#, many("0"))),
+        file(&oblivious(Vec::new()), "", &format!(r#","class_params":{{"class_names":["a"{}]}}"#, many("\"\""))),
+        file(&oblivious(Vec::new()), "", &format!(r#","more":[0{}]"#, many("[[{}]]"))),
+    ];
+    for (number, text) in cases.iter().enumerate() {
+        let (result, peak) = peak(|| Model::read(text.as_bytes(), &Options::default()));
+        let bound = 20 * text.len() + 65_536;
+        assert!(peak < bound, "{number}: {peak} bytes for {}: {:?}", text.len(), result.map(|model| model.n_nodes()));
+    }
+}
+
 fn models_take_little_more_than_their_file() {
     for name in ["rf_iris.joblib", "rf_iris_pair.joblib", "ext_diabetes_random_state.joblib", "dt_one_class.joblib"] {
         let bytes = fixture(name);
@@ -154,6 +200,7 @@ fn predicting_allocates_nothing_after_the_first_call() {
 fn memory_is_bounded() {
     attacks_stay_within_twenty_times_the_file();
     texts_stay_within_twenty_times_the_file();
+    catboost_stays_within_twenty_times_the_file();
     models_take_little_more_than_their_file();
     predicting_allocates_nothing_after_the_first_call();
 }
