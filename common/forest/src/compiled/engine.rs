@@ -12,6 +12,8 @@ const SPLIT_COST: f64 = 7.0;
 const LEVEL_COST: f64 = 4.0;
 /// Questions of one form: their answers are to stay in the second level of cache.
 const GOOD_TESTS: usize = 16_384;
+/// Numbers of a leaf that are better added one margin after another.
+const MOST_COLUMNS: usize = 4;
 /// Splits of one form of deep trees.
 const GOOD_SPLITS: usize = 1 << 20;
 
@@ -22,15 +24,27 @@ pub(crate) struct Engine {
     /// Numbers a row: the margins, and after them the labels where the leaf says them.
     pub(crate) width: usize,
     pub(crate) precision: Precision,
+    /// Whether the leaves of all parts stand by rows.
+    pub(crate) by_rows: bool,
 }
 
 /// Some trees of one form. Trees of one margin follow each other in the model's order.
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
     pub(crate) form: Form,
-    /// For each tree the margin that it adds to; empty if leaves have a number for each.
-    pub(crate) targets: Vec<u32>,
+    pub(crate) layout: Layout,
     pub(crate) values: Values,
+}
+
+/// How the leaves' numbers stand among [`Part::values`].
+#[derive(Debug, Clone)]
+pub(crate) enum Layout {
+    /// A leaf has one number; for each tree the margin that it adds to.
+    Targets(Vec<u32>),
+    /// A leaf has so many numbers, one for each margin; of a tree first all for the first margin.
+    Columns(usize),
+    /// A leaf has a number for each margin; of a tree first all of the first leaf.
+    Rows,
 }
 
 #[derive(Debug, Clone)]
@@ -39,8 +53,8 @@ pub(crate) enum Form {
     Walk(WalkForm),
 }
 
-/// The leaves' numbers, tree after tree. Where each tree adds to one margin, there are as many more after the last as a
-/// byte can name.
+/// The leaves' numbers, tree after tree. Unless they stand by rows, there are as many more after the last as a byte can
+/// name.
 #[derive(Debug, Clone)]
 pub(crate) enum Values {
     Single(Vec<f32>),
@@ -65,7 +79,8 @@ impl Engine {
         if one_target && labels > 0 {
             return None;
         }
-        let builder = Builder { model, each: if one_target { 1 } else { width }, labels, one_target };
+        let by_rows = !one_target && width > MOST_COLUMNS;
+        let builder = Builder { model, each: if one_target { 1 } else { width }, labels, one_target, by_rows };
         let mut parts = Vec::new();
         let mut rest = &trees[..];
         while !rest.is_empty() {
@@ -73,7 +88,7 @@ impl Engine {
             parts.push(part);
             rest = rest.get(taken..)?;
         }
-        Some(Self { parts, width, precision: sum.precision })
+        Some(Self { parts, width, precision: sum.precision, by_rows })
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -101,7 +116,8 @@ impl Part {
             Form::Masks(form) => form.bytes(),
             Form::Walk(form) => form.bytes(),
         };
-        values + form + size_of_val(&*self.targets)
+        let targets = if let Layout::Targets(targets) = &self.layout { size_of_val(&**targets) } else { 0 };
+        values + form + targets
     }
 }
 
@@ -113,6 +129,7 @@ struct Builder<'m> {
     labels: usize,
     /// Whether each tree adds to one margin only.
     one_target: bool,
+    by_rows: bool,
 }
 
 impl Builder<'_> {
@@ -173,7 +190,7 @@ impl Builder<'_> {
 
     #[expect(clippy::cast_possible_truncation, reason = "the sum is of that precision")]
     fn finish(&self, form: Form, trees: &[&Tree], leaves: Option<&[Vec<u32>]>) -> Part {
-        let spare = if self.one_target { MOST_LEAVES } else { 0 };
+        let spare = if self.by_rows { 0 } else { MOST_LEAVES };
         let order = |number: usize| leaves.and_then(|leaves| leaves.get(number)).map(Vec::as_slice);
         let values = trees.iter().enumerate().flat_map(|(number, tree)| self.values(tree, order(number)));
         let values = values.chain(std::iter::repeat_n(0.0, spare));
@@ -181,21 +198,29 @@ impl Builder<'_> {
             Precision::Single => Values::Single(values.map(|value| value as f32).collect()),
             Precision::Double => Values::Double(values.collect()),
         };
-        let targets = trees.iter().map(|tree| tree.target().unwrap_or(0) as u32);
-        let targets = targets.filter(|_| self.one_target).collect();
-        Part { form, targets, values }
+        let layout = match (self.one_target, self.by_rows) {
+            (true, _) => Layout::Targets(trees.iter().map(|tree| tree.target().unwrap_or(0) as u32).collect()),
+            (false, false) => Layout::Columns(self.each),
+            (false, true) => Layout::Rows,
+        };
+        Part { form, layout, values }
     }
 }
 
 impl Builder<'_> {
     /// A tree's leaves, in their own order or another: their numbers, and the labels that they say.
     fn values<'t>(&self, tree: &'t Tree, order: Option<&'t [u32]>) -> impl Iterator<Item = f64> + use<'t> {
-        let (margins, labels) = (self.each - self.labels, self.labels);
-        (0..tree.leaves()).flat_map(move |place| {
+        let (each, labels, by_rows) = (self.each, self.labels, self.by_rows);
+        let margins = each - labels;
+        (0..tree.leaves() * each).map(move |at| {
+            let (place, number) =
+                if by_rows { (at / each, at % each) } else { (at % tree.leaves(), at / tree.leaves()) };
             let leaf = order.and_then(|order| order.get(place)).map_or(place, |leaf| *leaf as usize);
-            let values = tree.values().get(leaf * margins..(leaf + 1) * margins).unwrap_or_default();
-            let labels = tree.labels().get(leaf * labels..(leaf + 1) * labels).unwrap_or_default();
-            values.iter().copied().chain(labels.iter().map(|label| f64::from(*label)))
+            if number < margins {
+                tree.values().get(leaf * margins + number).copied().unwrap_or(f64::NAN)
+            } else {
+                tree.labels().get(leaf * labels + number - margins).map_or(f64::NAN, |label| f64::from(*label))
+            }
         })
     }
 }

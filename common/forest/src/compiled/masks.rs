@@ -57,17 +57,18 @@ pub(crate) struct MaskForm {
     pub(crate) nodes: Vec<MaskNode>,
     /// For each node whether it is a leaf, and a word after the last.
     is_leaf: Vec<u64>,
-    trees: Vec<TreeStart>,
-    values_each: u32,
+    /// For each tree its first node, and the end of the last.
+    starts: Vec<u32>,
+    kinds: Vec<Kind>,
+    values_each: usize,
 }
 
-/// 8 bytes a tree.
+/// What a tree is like.
 #[derive(Debug, Clone, Copy)]
-struct TreeStart {
-    /// Its first node.
-    node: u32,
+struct Kind {
     /// Levels of splits.
-    depth: u32,
+    depth: u8,
+    is_oblivious: bool,
 }
 
 /// One tree's part of the arrays.
@@ -78,6 +79,8 @@ pub(crate) struct MaskTree<'f> {
     pub(crate) first: usize,
     /// Levels of splits.
     pub(crate) depth: usize,
+    /// Whether all leaves are on one level and each level asks one question.
+    pub(crate) is_oblivious: bool,
     /// Where its first leaf's number stands among the leaves' values.
     pub(crate) values: usize,
 }
@@ -217,6 +220,12 @@ impl Questions<'_> {
     }
 }
 
+impl MaskTree<'_> {
+    pub(crate) fn leaves(&self) -> usize {
+        self.nodes.len() / 2 + 1
+    }
+}
+
 impl MaskForm {
     /// Of trees that ask what `lookups` answer, and for each tree the order of its leaves; `None` if they do not fit the form.
     pub(crate) fn new(trees: &[&Tree], lookups: Lookups, values_each: usize) -> Option<(Self, Vec<Vec<u32>>)> {
@@ -237,8 +246,9 @@ impl MaskForm {
             sets: Vec::new(),
             nodes: Vec::new(),
             is_leaf: Vec::new(),
-            trees: Vec::with_capacity(trees.len()),
-            values_each: u32::try_from(values_each).ok()?,
+            starts: vec![0],
+            kinds: Vec::with_capacity(trees.len()),
+            values_each,
         };
         for ask in &all {
             match *ask {
@@ -282,7 +292,7 @@ impl MaskForm {
         // tests are in the order of the tree's splits
         let splits = tree.nodes().iter().enumerate().filter(|(_, node)| matches!(node, Node::Split(_)));
         let tests: HashMap<usize, u16> = splits.map(|(at, _)| at).zip(tests).collect();
-        let node = u32::try_from(self.nodes.len()).ok()?;
+        let first = self.nodes.len();
         let mut leaves = Vec::with_capacity(tree.leaves());
         let mut waiting = VecDeque::from([0_u32]);
         let mut given = 1_u16;
@@ -302,24 +312,52 @@ impl MaskForm {
             });
             place += 1;
         }
-        self.trees.push(TreeStart { node, depth: u32::try_from(tree.depth()).ok()? });
+        let depth = u8::try_from(tree.depth()).ok()?;
+        let nodes = self.nodes.get(first..)?;
+        let is_oblivious = depth < 16
+            && tree.leaves() == 1 << depth
+            && (0..depth).all(|level| {
+                let level = nodes.get((1 << level) - 1..(1 << (level + 1)) - 1).unwrap_or_default();
+                level.windows(2).all(|pair| matches!(pair, [one, other] if one.test == other.test))
+            });
+        self.kinds.push(Kind { depth, is_oblivious });
+        self.starts.push(u32::try_from(self.nodes.len()).ok()?);
         Some(leaves)
     }
 
     /// In order.
     pub(crate) fn trees(&self) -> impl ExactSizeIterator<Item = MaskTree<'_>> {
-        self.trees.iter().enumerate().map(|(number, start)| {
-            let first = start.node as usize;
-            let end = self.trees.get(number + 1).map_or(self.nodes.len(), |next| next.node as usize);
-            // a tree has one node less than twice its leaves, so that so many leaves are before this one
-            let leaves = (first + number) / 2;
+        self.kinds.iter().zip(self.starts.windows(2)).enumerate().map(|(number, (kind, ends))| {
+            let (first, end) = match ends {
+                [first, end] => (*first as usize, *end as usize),
+                _ => (0, 0),
+            };
             MaskTree {
                 nodes: self.nodes.get(first..end).unwrap_or_default(),
                 first,
-                depth: start.depth as usize,
-                values: leaves * self.values_each as usize,
+                depth: kind.depth.into(),
+                is_oblivious: kind.is_oblivious,
+                values: self.values(number, first),
             }
         })
+    }
+
+    /// Where the first leaf's number of a tree stands, of which the first node is `first`.
+    #[inline(always)]
+    pub(crate) fn values(&self, number: usize, first: usize) -> usize {
+        // a tree has one node less than twice its leaves
+        (first + number) / 2 * self.values_each
+    }
+
+    /// For each tree its first node, and the end of the last.
+    pub(crate) fn starts(&self) -> &[u32] {
+        &self.starts
+    }
+
+    /// Of the deepest of some trees.
+    #[inline(always)]
+    pub(crate) fn depth(&self, trees: Range<usize>) -> usize {
+        self.kinds.get(trees).unwrap_or_default().iter().fold(0, |depth, kind| kind.depth.max(depth)).into()
     }
 
     /// Of 64 nodes of a tree from a place on, which are leaves, and which splits.
@@ -347,6 +385,7 @@ impl MaskForm {
             + size_of_val(&*self.sets)
             + size_of_val(&*self.nodes)
             + size_of_val(&*self.is_leaf)
-            + size_of_val(&*self.trees)
+            + size_of_val(&*self.starts)
+            + size_of_val(&*self.kinds)
     }
 }

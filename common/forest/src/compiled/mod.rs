@@ -6,7 +6,7 @@ mod masks;
 mod plain;
 mod walk;
 
-pub(crate) use engine::{Engine, Form, Part, Values};
+pub(crate) use engine::{Engine, Form, Layout, Part, Values};
 pub(crate) use lookup::{Keys, Lookup, MISSING, Sorted};
 pub(crate) use masks::{MOST_LEAVES, MOST_NODES, MaskForm, MaskNode, MaskTree};
 pub(crate) use plain::{Plain, ZERO};

@@ -31,6 +31,8 @@ pub(crate) struct WalkTree {
     pub(crate) root: u32,
     /// Where its first leaf's number stands among the leaves' values.
     pub(crate) values: usize,
+    /// How many there are.
+    pub(crate) leaves: usize,
 }
 
 /// Trees to walk.
@@ -93,7 +95,7 @@ impl WalkForm {
             let lookup = u16::try_from(lookup).ok()? | kind | missing;
             self.splits.push(WalkSplit { key, lookup, children: [place(split.left)?, place(split.right)?] });
         }
-        self.trees.push(WalkTree { root: place(0)?, values });
+        self.trees.push(WalkTree { root: place(0)?, values, leaves: tree.leaves() });
         Some(())
     }
 

@@ -4,8 +4,8 @@
 
 use super::masks::Sums;
 use crate::compiled::{
-    Answer, LEAF, Lookup, MISSING, MISSING_LEFT, MOST_LEAVES, MaskForm, MaskNode, ONE_OF, Part, Values, WalkForm,
-    WalkSplit,
+    Answer, LEAF, Layout, Lookup, MISSING, MISSING_LEFT, MOST_LEAVES, MaskForm, MaskNode, ONE_OF, Part, Values,
+    WalkForm, WalkSplit,
 };
 
 /// Trees at once.
@@ -44,43 +44,43 @@ pub(super) fn masks(part: &Part, form: &MaskForm, numbers: &[f64], scratch: &mut
         let byte = ranks[*lookup] as u8;
         *answer = !(set[usize::from(byte / 8)] >> (byte % 8)) & 1;
     }
-    let mut trees = form.trees();
-    let mut number = 0;
-    while trees.len() > 0 {
-        let mut lanes = Lanes::default();
-        for (lane, tree) in trees.by_ref().take(LANES).enumerate() {
-            lanes.first[lane] = tree.first;
-            lanes.values[lane] = tree.values;
-            lanes.depth = lanes.depth.max(tree.depth);
-            lanes.count = lane + 1;
-        }
-        let leaves = descend(form, &lanes, answers);
-        add(part, number, &lanes.values[..lanes.count], &leaves[..lanes.count], sums);
-        number += lanes.count;
+    let starts = form.starts();
+    for from in (0..starts.len() - 1).step_by(LANES) {
+        let starts = &starts[from..starts.len().min(from + LANES + 1)];
+        let count = starts.len() - 1;
+        let mut first = [starts[0]; LANES];
+        first[..count].copy_from_slice(&starts[..count]);
+        let leaves = descend(form, &first, form.depth(from..from + count), answers);
+        let values = std::array::from_fn(|lane| form.values(from + lane, first[lane] as usize));
+        let of_tree =
+            std::array::from_fn(|lane| starts.get(lane + 1).map_or(0, |end| (end - first[lane]) as usize / 2 + 1));
+        add(part, from, &Found { count, values, leaves, of_tree }, sums);
     }
 }
 
-/// Trees that are walked at once.
-#[derive(Default)]
-struct Lanes {
+/// What one row found in some trees.
+struct Found {
+    /// How many trees.
     count: usize,
-    first: [usize; LANES],
+    /// Where the tree's numbers begin.
     values: [usize; LANES],
-    depth: usize,
+    /// Which leaf.
+    leaves: [usize; LANES],
+    /// How many leaves the tree has.
+    of_tree: [usize; LANES],
 }
 
-/// One row's leaf of each of at most [`LANES`] trees.
+/// One row's leaf of each of [`LANES`] trees, of which the first nodes are `first`.
 #[expect(unsafe_code, reason = "every index is of the form's own, and each is looked up some thousand times a row")]
 #[inline(always)]
-fn descend(form: &MaskForm, lanes: &Lanes, answers: &[u8]) -> [usize; LANES] {
-    let mut at = [0_usize; LANES];
-    let first = &lanes.first;
+fn descend(form: &MaskForm, first: &[u32; LANES], depth: usize, answers: &[u8]) -> [usize; LANES] {
+    let mut at = [0_u32; LANES];
     let nodes = &form.nodes[..];
-    let node = |first: usize, at: usize| {
+    let node = |first: u32, at: u32| {
         // SAFETY: a tree's nodes name only nodes of the tree
-        unsafe { *nodes.get_unchecked(first + at) }
+        unsafe { *nodes.get_unchecked((first + at) as usize) }
     };
-    let mut deeper = lanes.depth;
+    let mut deeper = depth;
     // who has arrived stays
     while deeper > 0 {
         for _ in 0..deeper.min(LEVELS) {
@@ -88,11 +88,12 @@ fn descend(form: &MaskForm, lanes: &Lanes, answers: &[u8]) -> [usize; LANES] {
                 let MaskNode { test, pass } = node(first[lane], at[lane]);
                 // SAFETY: there is an answer for each leaf and each question
                 let answer = unsafe { *answers.get_unchecked(usize::from(test)) };
-                at[lane] = usize::from(pass) + usize::from(answer);
+                at[lane] = u32::from(pass) + u32::from(answer);
             }
         }
         deeper = deeper.saturating_sub(LEVELS);
-        if (0..LANES).all(|lane| usize::from(node(first[lane], at[lane]).test) < MOST_LEAVES) {
+        // of few levels more it is not worth asking
+        if deeper > LEVELS && (0..LANES).all(|lane| usize::from(node(first[lane], at[lane]).test) < MOST_LEAVES) {
             break;
         }
     }
@@ -117,9 +118,13 @@ pub(super) fn walk(part: &Part, form: &WalkForm, numbers: &[f64], scratch: &mut 
                 under_way |= walks;
             }
         }
-        let values: [usize; LANES] = std::array::from_fn(|lane| trees.get(lane).map_or(0, |tree| tree.values));
-        let leaves = at.map(|at| (at & !LEAF) as usize);
-        add(part, number * LANES, &values[..trees.len()], &leaves[..trees.len()], sums);
+        let found = Found {
+            count: trees.len(),
+            values: std::array::from_fn(|lane| trees.get(lane).map_or(0, |tree| tree.values)),
+            leaves: at.map(|at| (at & !LEAF) as usize),
+            of_tree: std::array::from_fn(|lane| trees.get(lane).map_or(0, |tree| tree.leaves)),
+        };
+        add(part, number * LANES, &found, sums);
     }
 }
 
@@ -140,55 +145,47 @@ pub(super) fn step(form: &WalkForm, split: &WalkSplit, rank: impl Fn(usize) -> u
 
 /// Adds leaves to one row's sums: of some trees, the first of which is number `first` of the part.
 #[inline(always)]
-fn add(part: &Part, first: usize, values: &[usize], leaves: &[usize], sums: &mut Sums) {
-    let targets = part.targets.get(first..first + leaves.len());
+fn add(part: &Part, first: usize, found: &Found, sums: &mut Sums) {
     match (&part.values, sums) {
-        (Values::Single(table), Sums::Single(sums)) => add_to(table, targets, values, leaves, sums),
-        (Values::Double(table), Sums::Double(sums)) => add_to(table, targets, values, leaves, sums),
+        (Values::Single(table), Sums::Single(sums)) => add_to(table, &part.layout, first, found, sums),
+        (Values::Double(table), Sums::Double(sums)) => add_to(table, &part.layout, first, found, sums),
         _ => {}
     }
 }
 
 #[inline(always)]
-fn add_to<F: Copy + std::ops::AddAssign>(
-    table: &[F],
-    targets: Option<&[u32]>,
-    values: &[usize],
-    leaves: &[usize],
-    sums: &mut [F],
-) {
-    match targets {
-        Some(targets) => {
-            for ((values, leaf), target) in values.iter().zip(leaves).zip(targets) {
-                sums[*target as usize] += table[values + leaf];
+fn add_to<F: Copy + std::ops::AddAssign>(table: &[F], layout: &Layout, first: usize, found: &Found, sums: &mut [F]) {
+    let Found { count, values, leaves, of_tree } = found;
+    match layout {
+        Layout::Targets(targets) => {
+            for (lane, target) in targets[first..first + count].iter().enumerate() {
+                sums[*target as usize] += table[values[lane] + leaves[lane]];
             }
         }
-        None => match sums.len() {
-            2 => add_several::<F, 2>(table, values, leaves, sums),
-            3 => add_several::<F, 3>(table, values, leaves, sums),
-            4 => add_several::<F, 4>(table, values, leaves, sums),
-            each => {
-                for (values, leaf) in values.iter().zip(leaves) {
-                    sums.iter_mut().zip(&table[values + leaf * each..]).for_each(|(sum, value)| *sum += *value);
-                }
+        Layout::Columns(2) => add_columns::<F, 2>(table, found, sums),
+        Layout::Columns(3) => add_columns::<F, 3>(table, found, sums),
+        Layout::Columns(_) => add_columns::<F, 4>(table, found, sums),
+        Layout::Rows => {
+            let each = sums.len();
+            for lane in 0..*count {
+                let leaf = &table[values[lane] + leaves[lane] * each..];
+                sums.iter_mut().zip(leaf).for_each(|(sum, value)| *sum += *value);
             }
-        },
+        }
     }
+    debug_assert!(of_tree.iter().take(*count).zip(leaves).all(|(count, leaf)| leaf < count));
 }
 
 /// Leaves of so many numbers; the sums stay in registers.
 #[inline(always)]
-fn add_several<F: Copy + std::ops::AddAssign, const EACH: usize>(
-    table: &[F],
-    values: &[usize],
-    leaves: &[usize],
-    sums: &mut [F],
-) {
-    let Some(to) = sums.first_chunk_mut::<EACH>() else { return };
+fn add_columns<F: Copy + std::ops::AddAssign, const EACH: usize>(table: &[F], found: &Found, to: &mut [F]) {
+    let Some(to) = to.first_chunk_mut::<EACH>() else { return };
     let mut sums = *to;
-    for (values, leaf) in values.iter().zip(leaves) {
-        let from = values + leaf * EACH;
-        sums.iter_mut().zip(&table[from..from + EACH]).for_each(|(sum, value)| *sum += *value);
+    for lane in 0..found.count {
+        let from = found.values[lane] + found.leaves[lane];
+        for (column, sum) in sums.iter_mut().enumerate() {
+            *sum += table[from + column * found.of_tree[lane]];
+        }
     }
     *to = sums;
 }

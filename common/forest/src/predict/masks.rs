@@ -6,8 +6,10 @@ use ndarray::ArrayView2;
 
 use super::element::Element;
 use super::input::Numbers;
-use super::isa::{BYTES, Isa, WORD};
-use crate::compiled::{Answer, Keys, Lookup, MISSING, MOST_LEAVES, MOST_NODES, MaskForm, MaskTree, Part, Values};
+use super::isa::{Isa, Leaves, WORD};
+use crate::compiled::{
+    Answer, Keys, Layout, Lookup, MISSING, MOST_LEAVES, MOST_NODES, MaskForm, MaskTree, Part, Values,
+};
 
 /// Trees whose leaves are found before they are added.
 pub(super) const TREES: usize = 16;
@@ -115,21 +117,25 @@ pub(super) fn run<I: Isa, T: Element, M: Mask>(
     let mut trees = form.trees();
     let mut first = 0;
     while trees.len() > 0 {
-        let mut starts = [0; TREES];
+        let mut starts = [(0, 0); TREES];
         let mut count = 0;
         for (tree, (leaves, start)) in
             trees.by_ref().take(TREES).zip(leaves.chunks_exact_mut(M::WORDS).zip(&mut starts))
         {
             find::<I, M>(form, &tree, answers, reach, leaves);
-            *start = tree.values;
+            *start = (tree.values, tree.leaves());
             count += 1;
         }
-        let targets = part.targets.get(first..first + count).unwrap_or_default();
         let starts = &starts[..count];
+        let layout = match &part.layout {
+            Layout::Targets(targets) => To::Targets(&targets[first..first + count]),
+            Layout::Columns(count) => To::Columns(*count),
+            Layout::Rows => To::Rows,
+        };
         first += count;
         match (&part.values, &mut *sums) {
-            (Values::Single(values), Sums::Single(sums)) => add::<I, f32>(values, starts, targets, leaves, sums),
-            (Values::Double(values), Sums::Double(sums)) => add::<I, f64>(values, starts, targets, leaves, sums),
+            (Values::Single(values), Sums::Single(sums)) => add::<I, f32>(values, starts, layout, leaves, sums),
+            (Values::Double(values), Sums::Double(sums)) => add::<I, f64>(values, starts, layout, leaves, sums),
             _ => {}
         }
     }
@@ -227,6 +233,26 @@ fn find<I: Isa, M: Mask>(
     reach: &mut [M; MOST_NODES],
     found: &mut [[u8; WORD]],
 ) {
+    let mut planes = [M::NONE; 8];
+    let used = if tree.is_oblivious {
+        // the last level's question is the lowest bit; who passes goes left
+        for level in 0..tree.depth {
+            let node = tree.nodes[(1 << level) - 1];
+            planes[tree.depth - 1 - level] = M::ALL.and_not(answers[usize::from(node.test) - MOST_LEAVES]);
+        }
+        tree.depth
+    } else {
+        descend(form, tree, answers, reach);
+        number(form, tree, reach, &mut planes)
+    };
+    for (word, found) in found.iter_mut().enumerate() {
+        I::bytes(planes[..used].iter().map(|plane| plane.as_ref()[word]), found);
+    }
+}
+
+/// The rows that come to each node.
+#[inline(always)]
+fn descend<M: Mask>(form: &MaskForm, tree: &MaskTree<'_>, answers: &[M], reach: &mut [M; MOST_NODES]) {
     reach[0] = M::ALL;
     for from in (0..tree.nodes.len()).step_by(64) {
         let (_, mut splits) = form.kinds(tree, from);
@@ -241,7 +267,11 @@ fn find<I: Isa, M: Mask>(
             reach[(pass + 1) % MOST_NODES] = here.and_not(passed);
         }
     }
-    let mut planes = [M::NONE; 8];
+}
+
+/// The bits of the leaves' numbers, from the rows that come to each node. Returns how many bits there are.
+#[inline(always)]
+fn number<M: Mask>(form: &MaskForm, tree: &MaskTree<'_>, reach: &[M; MOST_NODES], planes: &mut [M; 8]) -> usize {
     let mut masks = [M::NONE; MOST_LEAVES / 2];
     let mut count = pairs(form, tree, reach, &mut masks, &mut planes[0]);
     let mut used = usize::from(tree.nodes.len() > 1);
@@ -250,9 +280,7 @@ fn find<I: Isa, M: Mask>(
         count = count.div_ceil(2);
         used += 1;
     }
-    for (word, found) in found.iter_mut().enumerate() {
-        I::bytes(planes[..used].iter().map(|plane| plane.as_ref()[word]), found);
-    }
+    used
 }
 
 /// Joins leaves two by two, as [`halve`], from where they stand among the nodes. Returns how many pairs there are.
@@ -314,79 +342,84 @@ pub(super) enum Sums {
 
 /// A precision of sums.
 pub(super) trait Float: Copy + std::ops::AddAssign {
-    fn add<I: Isa>(sums: &mut [Self; WORD], leaves: &[&[u8; WORD]], tables: &[&[Self; BYTES]]);
+    fn add<I: Isa>(sums: &mut [Self; WORD], trees: &[Leaves<'_, Self>]);
 }
 
 impl Float for f32 {
     #[inline(always)]
-    fn add<I: Isa>(sums: &mut [Self; WORD], leaves: &[&[u8; WORD]], tables: &[&[Self; BYTES]]) {
-        I::add_single(sums, leaves, tables);
+    fn add<I: Isa>(sums: &mut [Self; WORD], trees: &[Leaves<'_, Self>]) {
+        I::add_single(sums, trees);
     }
 }
 
 impl Float for f64 {
     #[inline(always)]
-    fn add<I: Isa>(sums: &mut [Self; WORD], leaves: &[&[u8; WORD]], tables: &[&[Self; BYTES]]) {
-        I::add_double(sums, leaves, tables);
+    fn add<I: Isa>(sums: &mut [Self; WORD], trees: &[Leaves<'_, Self>]) {
+        I::add_double(sums, trees);
     }
+}
+
+/// Where the leaves of some trees go.
+#[derive(Clone, Copy)]
+enum To<'p> {
+    /// Each to one margin.
+    Targets(&'p [u32]),
+    /// Each to all of so many, which stand by columns.
+    Columns(usize),
+    /// Each to all, which stand by rows.
+    Rows,
 }
 
 /// Adds the leaves found of at most [`TREES`] trees, each row's in the trees' order.
 #[inline(always)]
-fn add<I: Isa, F: Float>(values: &[F], starts: &[usize], targets: &[u32], leaves: &[[u8; WORD]], sums: &mut [F]) {
+fn add<I: Isa, F: Float>(values: &[F], starts: &[(usize, usize)], to: To<'_>, leaves: &[[u8; WORD]], sums: &mut [F]) {
     // of a mask
     let words = leaves.len() / TREES;
-    if targets.is_empty() {
-        let each = sums.len() / (words * WORD);
-        for (start, leaves) in starts.iter().copied().zip(leaves.chunks_exact(words)) {
-            add_wide(sums, each, leaves.as_flattened(), values.get(start..).unwrap_or_default());
-        }
-        return;
-    }
-    // the values end with as many as a byte can name, so every tree has its table
-    let Some(any) = values.first_chunk() else { return };
-    let mut tables: [&[F; BYTES]; TREES] = [any; TREES];
-    for (table, start) in tables.iter_mut().zip(starts.iter().copied()) {
-        *table = values.get(start..).and_then(<[F]>::first_chunk).unwrap_or(any);
-    }
-    let mut from = 0;
-    while let Some(target) = targets.get(from) {
-        let run = targets.iter().skip(from).take_while(|other| *other == target).count();
-        let sums = sums.get_mut(*target as usize * words * WORD..).unwrap_or_default();
-        for (word, sums) in sums.as_chunks_mut::<WORD>().0.iter_mut().take(words).enumerate() {
-            let mut columns: [&[u8; WORD]; TREES] = [&[0; WORD]; TREES];
-            for (to, leaves) in columns.iter_mut().zip(leaves.chunks_exact(words).skip(from).take(run)) {
-                *to = &leaves[word];
+    match to {
+        To::Targets(targets) => {
+            let mut from = 0;
+            for run in targets.chunk_by(|one, other| one == other) {
+                let sums = &mut sums[run[0] as usize * words * WORD..];
+                add_column::<I, F>(values, (&starts[from..from + run.len()], 0), &leaves[from * words..], words, sums);
+                from += run.len();
             }
-            let tables = tables.get(from..from + run).unwrap_or_default();
-            F::add::<I>(sums, &columns[..run], tables);
         }
-        from += run;
-    }
-}
-
-/// Leaves of `each` numbers: one for each margin.
-#[inline(always)]
-fn add_wide<F: Float>(sums: &mut [F], each: usize, leaves: &[u8], table: &[F]) {
-    match each {
-        2 => add_several::<F, 2>(sums, leaves, table),
-        3 => add_several::<F, 3>(sums, leaves, table),
-        4 => add_several::<F, 4>(sums, leaves, table),
-        _ => {
-            for (sums, leaf) in sums.chunks_exact_mut(each).zip(leaves) {
-                let values = table.get(usize::from(*leaf) * each..).unwrap_or_default();
-                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += *value);
+        To::Columns(count) => {
+            for column in 0..count {
+                let sums = &mut sums[column * words * WORD..];
+                add_column::<I, F>(values, (starts, column), leaves, words, sums);
+            }
+        }
+        To::Rows => {
+            let each = sums.len() / (words * WORD);
+            for ((start, _), leaves) in starts.iter().zip(leaves.chunks_exact(words)) {
+                let leaves = leaves.as_flattened();
+                for (sums, leaf) in sums.chunks_exact_mut(each).zip(leaves) {
+                    let values = &values[start + usize::from(*leaf) * each..];
+                    sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += *value);
+                }
             }
         }
     }
 }
 
+/// Adds one number of each tree's leaf to one margin.
 #[inline(always)]
-fn add_several<F: Float, const EACH: usize>(sums: &mut [F], leaves: &[u8], table: &[F]) {
-    let table = table.as_chunks::<EACH>().0;
-    for (sums, leaf) in sums.as_chunks_mut::<EACH>().0.iter_mut().zip(leaves) {
-        if let Some(values) = table.get(usize::from(*leaf)) {
-            sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += *value);
+fn add_column<I: Isa, F: Float>(
+    values: &[F],
+    (starts, column): (&[(usize, usize)], usize),
+    leaves: &[[u8; WORD]],
+    words: usize,
+    sums: &mut [F],
+) {
+    for (word, sums) in sums.as_chunks_mut::<WORD>().0.iter_mut().take(words).enumerate() {
+        // the values end with as many as a byte can name, so every tree has its table
+        let Some(table) = values.first_chunk() else { return };
+        let mut trees = [Leaves { rows: &leaves[word], count: 0, table }; TREES];
+        for (to, ((start, count), leaves)) in trees.iter_mut().zip(starts.iter().zip(leaves.chunks_exact(words))) {
+            let table = values.get(start + column * count..).and_then(<[F]>::first_chunk).unwrap_or(table);
+            *to = Leaves { rows: &leaves[word], count: *count, table };
         }
+        F::add::<I>(sums, &trees[..starts.len()]);
     }
 }

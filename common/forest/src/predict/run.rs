@@ -181,9 +181,8 @@ impl Compiled {
         scratch: &mut Scratch,
         found: &mut impl FnMut(&[f64], &[u32]),
     ) {
-        let wide = engine.parts.iter().any(|part| part.targets.is_empty());
         for row in 0..rows {
-            let (first, step) = if wide { (row * engine.width, 1) } else { (row, room) };
+            let (first, step) = if engine.by_rows { (row * engine.width, 1) } else { (row, room) };
             scratch.margins.clear();
             match &sums {
                 Sums::Single(sums) => {
@@ -205,10 +204,9 @@ impl Compiled {
     /// Sums of a block that nothing was added to.
     #[expect(clippy::cast_possible_truncation, reason = "the sum is of that precision")]
     fn start(&self, engine: &Engine, room: usize, scratch: &mut Scratch) -> Sums {
-        let wide = engine.parts.iter().any(|part| part.targets.is_empty());
         let start = self.answer.sum.start.iter().copied().chain(std::iter::repeat(0.0)).take(engine.width);
-        let each = if wide { 1 } else { room };
-        let times = if wide { room } else { 1 };
+        let each = if engine.by_rows { 1 } else { room };
+        let times = if engine.by_rows { room } else { 1 };
         let all = (0..times).flat_map(|_| start.clone().flat_map(|start| std::iter::repeat_n(start, each)));
         match engine.precision {
             Precision::Single => {

@@ -8,7 +8,7 @@ use super::few::step;
 use super::input::Numbers;
 use super::isa::Isa;
 use super::masks::{Sums, rank_column};
-use crate::compiled::{Answer, LEAF, Part, Values, WalkForm};
+use crate::compiled::{Answer, LEAF, Layout, Part, Values, WalkForm};
 
 /// Rows at once.
 const LANES: usize = 8;
@@ -48,10 +48,10 @@ pub(super) fn run<I: Isa, T: Element>(
         for (lanes, leaves) in leaves.chunks_mut(LANES).enumerate() {
             descend(form, tree.root, &ranked[lanes * LANES * width..], width, leaves);
         }
-        let target = part.targets.get(number).map(|target| *target as usize);
+        let to = To { layout: &part.layout, number, of_tree: tree.leaves, room };
         match (&part.values, &mut *sums) {
-            (Values::Single(values), Sums::Single(sums)) => add(&values[tree.values..], target, leaves, sums, room),
-            (Values::Double(values), Sums::Double(sums)) => add(&values[tree.values..], target, leaves, sums, room),
+            (Values::Single(values), Sums::Single(sums)) => to.add(&values[tree.values..], leaves, sums),
+            (Values::Double(values), Sums::Double(sums)) => to.add(&values[tree.values..], leaves, sums),
             _ => {}
         }
     }
@@ -76,24 +76,37 @@ fn descend(form: &WalkForm, root: u32, ranked: &[u16], width: usize, leaves: &mu
     leaves.iter_mut().zip(at).for_each(|(leaf, at)| *leaf = at & !LEAF);
 }
 
-#[inline(always)]
-fn add<F: Copy + std::ops::AddAssign>(
-    values: &[F],
-    target: Option<usize>,
-    leaves: &[u32],
-    sums: &mut [F],
+/// Where one tree's leaves go.
+struct To<'p> {
+    layout: &'p Layout,
+    /// Of the tree.
+    number: usize,
+    /// Leaves of the tree.
+    of_tree: usize,
+    /// Rows that the sums have room for.
     room: usize,
-) {
-    match target {
-        Some(target) => {
-            let sums = &mut sums[target * room..];
-            sums.iter_mut().zip(leaves).for_each(|(sum, leaf)| *sum += values[*leaf as usize]);
-        }
-        None => {
-            let each = sums.len() / room;
-            for (sums, leaf) in sums.chunks_exact_mut(each).zip(leaves) {
-                let values = &values[*leaf as usize * each..];
-                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += *value);
+}
+
+impl To<'_> {
+    #[inline(always)]
+    fn add<F: Copy + std::ops::AddAssign>(&self, values: &[F], leaves: &[u32], sums: &mut [F]) {
+        match self.layout {
+            Layout::Targets(targets) => {
+                let sums = &mut sums[targets[self.number] as usize * self.room..];
+                sums.iter_mut().zip(leaves).for_each(|(sum, leaf)| *sum += values[*leaf as usize]);
+            }
+            Layout::Columns(_) => {
+                for (column, sums) in sums.chunks_exact_mut(self.room).enumerate() {
+                    let values = &values[column * self.of_tree..];
+                    sums.iter_mut().zip(leaves).for_each(|(sum, leaf)| *sum += values[*leaf as usize]);
+                }
+            }
+            Layout::Rows => {
+                let each = sums.len() / self.room;
+                for (sums, leaf) in sums.chunks_exact_mut(each).zip(leaves) {
+                    let values = &values[*leaf as usize * each..];
+                    sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += *value);
+                }
             }
         }
     }

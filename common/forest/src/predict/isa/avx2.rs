@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::portable::Portable;
-use super::{BYTES, Isa, WORD};
+use super::{Isa, Leaves, WORD};
 use crate::compiled::Sorted;
 
 /// Only to be used where [`available`] said so.
@@ -86,12 +86,12 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
-    fn add_single(sums: &mut [f32; WORD], leaves: &[&[u8; WORD]], tables: &[&[f32; BYTES]]) {
-        Portable::add_single(sums, leaves, tables);
+    fn add_single(sums: &mut [f32; WORD], trees: &[Leaves<'_, f32>]) {
+        Portable::add_single(sums, trees);
     }
 
     #[inline(always)]
-    fn add_double(sums: &mut [f64; WORD], leaves: &[&[u8; WORD]], tables: &[&[f64; BYTES]]) {
-        Portable::add_double(sums, leaves, tables);
+    fn add_double(sums: &mut [f64; WORD], trees: &[Leaves<'_, f64>]) {
+        Portable::add_double(sums, trees);
     }
 }

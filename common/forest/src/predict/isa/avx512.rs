@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{BYTES, Isa, WORD};
+use super::{Isa, Leaves, WORD};
 use crate::compiled::{MISSING, Sorted};
 
 /// Only to be used where [`available`] said so: every function's instructions are of what it asks for.
@@ -132,38 +132,97 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
-    fn add_single(sums: &mut [f32; WORD], leaves: &[&[u8; WORD]], tables: &[&[f32; BYTES]]) {
-        for from in (0..WORD).step_by(16) {
-            // SAFETY: rows `from` to `from + 16` of 64; a table has a number for whatever a byte names
-            unsafe {
-                let at = sums.as_mut_ptr().add(from);
-                let mut sum = _mm512_loadu_ps(at);
-                for (leaves, table) in leaves.iter().zip(tables) {
-                    let leaf = _mm512_cvtepu8_epi32(_mm_loadu_si128(leaves.as_ptr().add(from).cast()));
-                    sum = _mm512_add_ps(sum, _mm512_i32gather_ps::<4>(leaf, table.as_ptr()));
+    fn add_single(sums: &mut [f32; WORD], trees: &[Leaves<'_, f32>]) {
+        // SAFETY: 64 numbers are read and written of 64, and 64 leaves of 64; a gathered number is one of the 256 that a
+        // byte can name
+        unsafe {
+            let at = sums.as_mut_ptr();
+            let mut sums: [__m512; 4] = std::array::from_fn(|group| _mm512_loadu_ps(at.add(group * 16)));
+            for tree in trees {
+                let table = tree.table.as_ptr();
+                let rows = tree.rows.as_ptr();
+                if tree.count <= 32 {
+                    let [a, b] = std::array::from_fn(|part| _mm512_loadu_ps(table.add(part * 16)));
+                    for (group, sum) in sums.iter_mut().enumerate() {
+                        let leaf = _mm512_cvtepu8_epi32(_mm_loadu_si128(rows.add(group * 16).cast()));
+                        *sum = _mm512_add_ps(*sum, _mm512_permutex2var_ps(a, leaf, b));
+                    }
+                } else if tree.count <= 64 {
+                    let [a, b, c, d] = std::array::from_fn(|part| _mm512_loadu_ps(table.add(part * 16)));
+                    for (group, sum) in sums.iter_mut().enumerate() {
+                        let leaf = _mm512_cvtepu8_epi32(_mm_loadu_si128(rows.add(group * 16).cast()));
+                        let low = _mm512_permutex2var_ps(a, leaf, b);
+                        let high = _mm512_permutex2var_ps(c, leaf, d);
+                        let is_high = _mm512_test_epi32_mask(leaf, _mm512_set1_epi32(32));
+                        *sum = _mm512_add_ps(*sum, _mm512_mask_blend_ps(is_high, low, high));
+                    }
+                } else {
+                    for (group, sum) in sums.iter_mut().enumerate() {
+                        let leaf = _mm512_cvtepu8_epi32(_mm_loadu_si128(rows.add(group * 16).cast()));
+                        *sum = _mm512_add_ps(*sum, _mm512_i32gather_ps::<4>(leaf, table));
+                    }
                 }
-                _mm512_storeu_ps(at, sum);
+            }
+            for (group, sum) in sums.into_iter().enumerate() {
+                _mm512_storeu_ps(at.add(group * 16), sum);
             }
         }
     }
 
     #[inline(always)]
-    fn add_double(sums: &mut [f64; WORD], leaves: &[&[u8; WORD]], tables: &[&[f64; BYTES]]) {
-        for from in (0..WORD).step_by(16) {
-            // SAFETY: rows `from` to `from + 16` of 64; a table has a number for whatever a byte names
-            unsafe {
-                let at = sums.as_mut_ptr().add(from);
-                let mut low = _mm512_loadu_pd(at);
-                let mut high = _mm512_loadu_pd(at.add(8));
-                for (leaves, table) in leaves.iter().zip(tables) {
-                    let leaf = _mm512_cvtepu8_epi32(_mm_loadu_si128(leaves.as_ptr().add(from).cast()));
-                    let table = table.as_ptr();
-                    low = _mm512_add_pd(low, _mm512_i32gather_pd::<8>(_mm512_castsi512_si256(leaf), table));
-                    high = _mm512_add_pd(high, _mm512_i32gather_pd::<8>(_mm512_extracti64x4_epi64::<1>(leaf), table));
+    fn add_double(sums: &mut [f64; WORD], trees: &[Leaves<'_, f64>]) {
+        // SAFETY: as in `add_single`
+        unsafe {
+            let at = sums.as_mut_ptr();
+            let mut sums: [__m512d; 8] = std::array::from_fn(|group| _mm512_loadu_pd(at.add(group * 8)));
+            for tree in trees {
+                let table = tree.table.as_ptr();
+                let rows = tree.rows.as_ptr();
+                if tree.count <= 16 {
+                    let [a, b] = std::array::from_fn(|part| _mm512_loadu_pd(table.add(part * 8)));
+                    for (group, sum) in sums.iter_mut().enumerate() {
+                        let leaf = _mm512_cvtepu8_epi64(_mm_loadu_si64(rows.add(group * 8)));
+                        *sum = _mm512_add_pd(*sum, _mm512_permutex2var_pd(a, leaf, b));
+                    }
+                } else if tree.count <= 32 {
+                    let [a, b, c, d] = std::array::from_fn(|part| _mm512_loadu_pd(table.add(part * 8)));
+                    for (group, sum) in sums.iter_mut().enumerate() {
+                        let leaf = _mm512_cvtepu8_epi64(_mm_loadu_si64(rows.add(group * 8)));
+                        let low = _mm512_permutex2var_pd(a, leaf, b);
+                        let high = _mm512_permutex2var_pd(c, leaf, d);
+                        let is_high = _mm512_test_epi64_mask(leaf, _mm512_set1_epi64(16));
+                        *sum = _mm512_add_pd(*sum, _mm512_mask_blend_pd(is_high, low, high));
+                    }
+                } else if tree.count <= 64 {
+                    let table: [__m512d; 8] = std::array::from_fn(|part| _mm512_loadu_pd(table.add(part * 8)));
+                    for (group, sum) in sums.iter_mut().enumerate() {
+                        let leaf = _mm512_cvtepu8_epi64(_mm_loadu_si64(rows.add(group * 8)));
+                        *sum = _mm512_add_pd(*sum, pick(&table, leaf));
+                    }
+                } else {
+                    for (group, sum) in sums.iter_mut().enumerate() {
+                        let leaf = _mm256_cvtepu8_epi32(_mm_loadu_si64(rows.add(group * 8)));
+                        *sum = _mm512_add_pd(*sum, _mm512_i32gather_pd::<8>(leaf, table));
+                    }
                 }
-                _mm512_storeu_pd(at, low);
-                _mm512_storeu_pd(at.add(8), high);
+            }
+            for (group, sum) in sums.into_iter().enumerate() {
+                _mm512_storeu_pd(at.add(group * 8), sum);
             }
         }
+    }
+}
+
+/// The numbers of a table of 64 at eight places.
+#[inline(always)]
+fn pick(table: &[__m512d; 8], at: __m512i) -> __m512d {
+    let [a, b, c, d, e, f, g, h] = *table;
+    // SAFETY: registers only
+    unsafe {
+        let fourth = _mm512_test_epi64_mask(at, _mm512_set1_epi64(16));
+        let half = _mm512_test_epi64_mask(at, _mm512_set1_epi64(32));
+        let low = _mm512_mask_blend_pd(fourth, _mm512_permutex2var_pd(a, at, b), _mm512_permutex2var_pd(c, at, d));
+        let high = _mm512_mask_blend_pd(fourth, _mm512_permutex2var_pd(e, at, f), _mm512_permutex2var_pd(g, at, h));
+        _mm512_mask_blend_pd(half, low, high)
     }
 }

@@ -14,6 +14,17 @@ pub(super) const WORD: usize = 64;
 /// What a byte can name.
 pub(super) const BYTES: usize = 256;
 
+/// Where rows have ended in one tree.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Leaves<'t, F> {
+    /// Each row's leaf, below `count`.
+    pub(super) rows: &'t [u8; WORD],
+    /// How many leaves the tree has.
+    pub(super) count: usize,
+    /// Their numbers, and whatever follows.
+    pub(super) table: &'t [F; BYTES],
+}
+
 /// Operations on 64 rows.
 pub(super) trait Isa {
     /// A bit for each byte that is at most `bound`.
@@ -26,8 +37,8 @@ pub(super) trait Isa {
     fn ranks_single(keys: &Sorted<f32>, numbers: &[f32], out: &mut [u16]);
     /// As [`Isa::ranks_single`].
     fn ranks_double(keys: &Sorted<f64>, numbers: &[f64], out: &mut [u16]);
-    /// `sums[i] += table[leaf]`, where `leaf` is the i-th byte of each of `leaves` in turn, with the table of the same place.
-    fn add_single(sums: &mut [f32; WORD], leaves: &[&[u8; WORD]], tables: &[&[f32; BYTES]]);
+    /// `sums[i] += table[leaf]`, where `leaf` is the i-th byte of each tree's leaves in turn.
+    fn add_single(sums: &mut [f32; WORD], trees: &[Leaves<'_, f32>]);
     /// As [`Isa::add_single`].
-    fn add_double(sums: &mut [f64; WORD], leaves: &[&[u8; WORD]], tables: &[&[f64; BYTES]]);
+    fn add_double(sums: &mut [f64; WORD], trees: &[Leaves<'_, f64>]);
 }

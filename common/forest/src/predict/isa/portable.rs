@@ -1,7 +1,7 @@
 //! Plain Rust, for any processor.
 #![expect(clippy::indexing_slicing, reason = "a table of 256 is indexed by a byte")]
 
-use super::{BYTES, Isa, WORD};
+use super::{Isa, Leaves, WORD};
 use crate::compiled::{MISSING, Sorted};
 
 pub(in crate::predict) struct Portable;
@@ -42,19 +42,19 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    fn add_single(sums: &mut [f32; WORD], leaves: &[&[u8; WORD]], tables: &[&[f32; BYTES]]) {
-        for (leaves, table) in leaves.iter().zip(tables) {
-            for (sum, leaf) in sums.iter_mut().zip(*leaves) {
-                *sum += table[usize::from(*leaf)];
+    fn add_single(sums: &mut [f32; WORD], trees: &[Leaves<'_, f32>]) {
+        for tree in trees {
+            for (sum, leaf) in sums.iter_mut().zip(tree.rows) {
+                *sum += tree.table[usize::from(*leaf)];
             }
         }
     }
 
     #[inline(always)]
-    fn add_double(sums: &mut [f64; WORD], leaves: &[&[u8; WORD]], tables: &[&[f64; BYTES]]) {
-        for (leaves, table) in leaves.iter().zip(tables) {
-            for (sum, leaf) in sums.iter_mut().zip(*leaves) {
-                *sum += table[usize::from(*leaf)];
+    fn add_double(sums: &mut [f64; WORD], trees: &[Leaves<'_, f64>]) {
+        for tree in trees {
+            for (sum, leaf) in sums.iter_mut().zip(tree.rows) {
+                *sum += tree.table[usize::from(*leaf)];
             }
         }
     }
