@@ -26,6 +26,8 @@ pub(crate) struct Engine {
     pub(crate) precision: Precision,
     /// Whether the leaves of all parts stand by rows.
     pub(crate) by_rows: bool,
+    /// So many rows are better taken one by one.
+    pub(crate) few_rows: usize,
 }
 
 /// Some trees of one form. Trees of one margin follow each other in the model's order.
@@ -88,7 +90,8 @@ impl Engine {
             parts.push(part);
             rest = rest.get(taken..)?;
         }
-        Some(Self { parts, width, precision: sum.precision, by_rows })
+        let few_rows = few_rows(&parts, model);
+        Some(Self { parts, width, precision: sum.precision, by_rows, few_rows })
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -158,8 +161,9 @@ impl Builder<'_> {
                     return (masks <= walk).then(|| (self.finish(Form::Masks(form), some, Some(&leaves)), taken));
                 }
                 // fewer trees ask fewer questions
-                _ if taken > 1 => taken = taken.div_ceil(2),
-                _ => return None,
+                Some((form, _)) => taken = (taken * GOOD_TESTS / form.tests()).clamp(1, taken - 1),
+                None if taken > 1 => taken = taken.div_ceil(2),
+                None => return None,
             }
         }
     }
@@ -223,6 +227,31 @@ impl Builder<'_> {
             }
         })
     }
+}
+
+/// Where a small block begins to cost less than its rows one by one; in processor cycles, roughly, as measured.
+fn few_rows(parts: &[Part], model: &Model) -> usize {
+    let (mut row, mut block) = (1.0, 1.0);
+    for part in parts {
+        match &part.form {
+            Form::Masks(form) => {
+                let (lookups, tests) = (form.lookups.len() as f64, form.tests() as f64);
+                row += lookups * 30.0 + tests / 24.0;
+                block += lookups * 150.0 + tests * 3.0;
+                for tree in form.trees() {
+                    row += tree.depth as f64 * 2.5 + 15.0;
+                    block += tree.leaves() as f64 * 8.0 + 70.0;
+                }
+            }
+            // a block of these rows is walked as well, eight of a tree at once
+            Form::Walk(form) => {
+                let trees = form.trees.len() as f64 * model.depth() as f64;
+                row += trees * 4.0;
+                block += trees * 32.0;
+            }
+        }
+    }
+    (block / row) as usize
 }
 
 /// Splits that a row meets, if it ends in each leaf alike.

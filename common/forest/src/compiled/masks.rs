@@ -5,13 +5,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Range;
 
-use super::lookup::{Keys, Lookup, OTHER, round_down};
+use super::lookup::{Keys, Lookup, MISSING, OTHER, round_down};
 use crate::model::{Model, Node, Precision, Split, Test, Tree};
 
 /// Ranks that fit one byte beside the byte of NaN: a column with more keys is cut into segments of so many.
 pub(crate) const SEGMENT: usize = 255;
-/// Categories that fit one byte beside "another" and NaN.
-pub(crate) const MOST_CATEGORIES: usize = 254;
+/// Categories of a column, at most: a question about it takes a bit for each.
+const MOST_CATEGORIES: usize = 510;
+/// Questions that stand in one word of [`SetTable::bits`].
+const WORD: usize = 64;
 /// Questions of one form, at most.
 pub(crate) const MOST_TESTS: usize = u16::MAX as usize;
 /// Leaves of a tree, at most: a row's leaf is one byte.
@@ -51,8 +53,8 @@ pub(crate) struct MaskForm {
     pub(crate) columns: Vec<ByteColumn>,
     /// For each question of [`MaskForm::columns`]: whether the byte is at most this.
     pub(crate) bounds: Vec<u8>,
-    /// After the others: which lookup, and for each byte whether it passes.
-    pub(crate) sets: Vec<(usize, [u8; 32])>,
+    /// Their questions come after the others.
+    pub(crate) sets: Vec<SetTable>,
     /// Of all trees; a tree's parents stand before their children, and its leaves are numbered as they stand.
     pub(crate) nodes: Vec<MaskNode>,
     /// For each node whether it is a leaf, and a word after the last.
@@ -85,12 +87,41 @@ pub(crate) struct MaskTree<'f> {
     pub(crate) values: usize,
 }
 
+/// The sets that are asked of one column of categories.
+#[derive(Debug, Clone)]
+pub(crate) struct SetTable {
+    /// Which lookup.
+    pub(crate) lookup: usize,
+    /// Its questions, and as many after them as fill a word.
+    pub(crate) tests: Range<usize>,
+    /// For each category, for another one and for NaN: a bit for each question that it passes.
+    bits: Vec<u64>,
+    categories: usize,
+}
+
+impl SetTable {
+    /// What a rank passes: a word for 64 questions.
+    #[inline(always)]
+    pub(crate) fn row(&self, rank: u16) -> &[u64] {
+        let row = match rank {
+            MISSING => self.categories + 1,
+            OTHER => self.categories,
+            rank => usize::from(rank),
+        };
+        let words = self.tests.len() / WORD;
+        self.bits.get(row * words..(row + 1) * words).unwrap_or_default()
+    }
+}
+
+/// A set while the form is built: the ranks of its categories, and whether NaN is one.
+type Members = (Vec<u16>, bool);
+
 /// A question while the form is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Ask {
     /// Lookup, segment, where NaN goes, bound: in the order in which the columns stand.
     Bound(usize, u16, bool, u8),
-    /// Lookup, place among the form's sets.
+    /// Lookup, place among its sets.
     Set(usize, usize),
 }
 
@@ -177,8 +208,9 @@ impl Lookups {
 /// Questions of some trees and the sets among them, each once.
 struct Questions<'l> {
     lookups: &'l Lookups,
-    sets: Vec<[u8; 32]>,
-    known: HashMap<(usize, [u8; 32]), usize>,
+    /// Of each lookup.
+    sets: BTreeMap<usize, Vec<Members>>,
+    known: HashMap<(usize, Members), usize>,
 }
 
 impl Questions<'_> {
@@ -197,24 +229,16 @@ impl Questions<'_> {
                 if keys.len() > MOST_CATEGORIES {
                     return None;
                 }
-                let mut bits = [0_u8; 32];
-                let mut pass = |byte: usize| {
-                    if let Some(bits) = bits.get_mut(byte / 8) {
-                        *bits |= 1 << (byte % 8);
-                    }
-                };
-                for category in tree.sets().get(set as usize)? {
-                    pass(keys.binary_search(category).ok()?);
+                let rank = |category: &i64| keys.binary_search(category).ok().map(|place| place as u16);
+                let members: Vec<u16> = tree.sets().get(set as usize)?.iter().map(rank).collect::<Option<_>>()?;
+                let members = (members, split.missing_left);
+                let sets = self.sets.entry(lookup).or_default();
+                if let Some(place) = self.known.get(&(lookup, members.clone())) {
+                    return Some(Ask::Set(lookup, *place));
                 }
-                if split.missing_left {
-                    pass(255);
-                }
-                let next = self.sets.len();
-                let place = *self.known.entry((lookup, bits)).or_insert(next);
-                if place == next {
-                    self.sets.push(bits);
-                }
-                Some(Ask::Set(lookup, place))
+                sets.push(members.clone());
+                self.known.insert((lookup, members), sets.len() - 1);
+                Some(Ask::Set(lookup, sets.len() - 1))
             }
         }
     }
@@ -229,16 +253,12 @@ impl MaskTree<'_> {
 impl MaskForm {
     /// Of trees that ask what `lookups` answer, and for each tree the order of its leaves; `None` if they do not fit the form.
     pub(crate) fn new(trees: &[&Tree], lookups: Lookups, values_each: usize) -> Option<(Self, Vec<Vec<u32>>)> {
-        let mut questions = Questions { lookups: &lookups, sets: Vec::new(), known: HashMap::new() };
+        let mut questions = Questions { lookups: &lookups, sets: BTreeMap::new(), known: HashMap::new() };
         let mut asked: Vec<Vec<Ask>> = Vec::with_capacity(trees.len());
         for tree in trees {
             asked.push(tree.splits().map(|split| questions.ask(tree, split)).collect::<Option<_>>()?);
         }
         let all: BTreeSet<Ask> = asked.iter().flatten().copied().collect();
-        if all.len() + MOST_LEAVES > MOST_TESTS {
-            return None;
-        }
-        let numbers: HashMap<Ask, u16> = all.iter().copied().zip(0..).collect();
         let mut form = Self {
             lookups: Vec::new(),
             columns: Vec::new(),
@@ -255,9 +275,23 @@ impl MaskForm {
                 Ask::Bound(lookup, segment, missing_passes, bound) => {
                     form.bound(lookup, u16::try_from(segment as usize * SEGMENT).ok()?, missing_passes, bound);
                 }
-                Ask::Set(lookup, set) => form.sets.push((lookup, *questions.sets.get(set)?)),
+                Ask::Set(..) => {}
             }
         }
+        for (lookup, sets) in &questions.sets {
+            form.set_table(*lookup, lookups.all.get(*lookup)?.len(), sets)?;
+        }
+        if form.tests() + MOST_LEAVES > MOST_TESTS {
+            return None;
+        }
+        let first_set =
+            |lookup: usize| form.sets.iter().find(|table| table.lookup == lookup).map(|table| table.tests.start);
+        let number = |(at, ask): (usize, &Ask)| match *ask {
+            Ask::Bound(..) => Some((*ask, at as u16)),
+            Ask::Set(lookup, place) => Some((*ask, (first_set(lookup)? + place) as u16)),
+        };
+        // bounds come first among all
+        let numbers: HashMap<Ask, u16> = all.iter().enumerate().map(number).collect::<Option<_>>()?;
         let mut leaves = Vec::with_capacity(trees.len());
         for (tree, asked) in trees.iter().zip(&asked) {
             leaves.push(form.add(tree, asked.iter().filter_map(|ask| numbers.get(ask)).copied())?);
@@ -271,6 +305,20 @@ impl MaskForm {
         }
         form.nodes.shrink_to_fit();
         Some((form, leaves))
+    }
+
+    fn set_table(&mut self, lookup: usize, categories: usize, sets: &[Members]) -> Option<()> {
+        let first = self.tests();
+        let words = sets.len().div_ceil(WORD);
+        let mut bits = vec![0_u64; words * (categories + 2)];
+        for (at, (members, missing)) in sets.iter().enumerate() {
+            let missing = missing.then_some(categories + 1);
+            for row in members.iter().map(|rank| usize::from(*rank)).chain(missing) {
+                *bits.get_mut(row * words + at / WORD)? |= 1 << (at % WORD);
+            }
+        }
+        self.sets.push(SetTable { lookup, tests: first..first + words * WORD, bits, categories });
+        Some(())
     }
 
     fn bound(&mut self, lookup: usize, from: u16, missing_passes: bool, bound: u8) {
@@ -373,16 +421,16 @@ impl MaskForm {
         (leaves, !leaves & all)
     }
 
-    /// How many questions there are.
+    /// How many questions there are, with those that fill words.
     pub(crate) fn tests(&self) -> usize {
-        self.bounds.len() + self.sets.len()
+        self.sets.last().map_or(self.bounds.len(), |table| table.tests.end)
     }
 
     pub(crate) fn bytes(&self) -> usize {
         self.lookups.iter().map(Lookup::bytes).sum::<usize>()
             + size_of_val(&*self.columns)
             + size_of_val(&*self.bounds)
-            + size_of_val(&*self.sets)
+            + self.sets.iter().map(|table| size_of_val(&*table.bits)).sum::<usize>()
             + size_of_val(&*self.nodes)
             + size_of_val(&*self.is_leaf)
             + size_of_val(&*self.starts)

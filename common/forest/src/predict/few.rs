@@ -2,6 +2,7 @@
 //! way. The same for both forms; only what answers a split differs.
 #![expect(clippy::indexing_slicing, reason = "a form's constructor checked what every index here comes from")]
 
+use super::isa::Isa;
 use super::masks::Sums;
 use crate::compiled::{
     Answer, LEAF, Layout, Lookup, MISSING, MISSING_LEFT, MOST_LEAVES, MaskForm, MaskNode, ONE_OF, Part, Values,
@@ -23,7 +24,7 @@ pub(super) struct FewScratch {
 
 /// Adds the leaves of trees laid out for masks for one row, whose columns' numbers are `numbers`.
 #[inline(always)]
-pub(super) fn masks(part: &Part, form: &MaskForm, numbers: &[f64], scratch: &mut FewScratch, sums: &mut Sums) {
+pub(super) fn masks<I: Isa>(part: &Part, form: &MaskForm, numbers: &[f64], scratch: &mut FewScratch, sums: &mut Sums) {
     let FewScratch { answers, ranks } = scratch;
     rank(&form.lookups, numbers, ranks);
     answers.resize(MOST_LEAVES + form.tests(), 0);
@@ -39,10 +40,11 @@ pub(super) fn masks(part: &Part, form: &MaskForm, numbers: &[f64], scratch: &mut
             *answer = u8::from(byte > *bound);
         }
     }
-    for (answer, (lookup, set)) in asked[form.bounds.len()..].iter_mut().zip(&form.sets) {
-        // as in a block: the low byte says which category
-        let byte = ranks[*lookup] as u8;
-        *answer = !(set[usize::from(byte / 8)] >> (byte % 8)) & 1;
+    for table in &form.sets {
+        let passed = table.row(ranks[table.lookup]);
+        for (answers, passed) in asked[table.tests.clone()].as_chunks_mut().0.iter_mut().zip(passed) {
+            I::spread(!passed, answers);
+        }
     }
     let starts = form.starts();
     for from in (0..starts.len() - 1).step_by(LANES) {

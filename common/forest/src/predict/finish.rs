@@ -36,7 +36,7 @@ pub(super) fn finish(finish: &Finish, precision: Precision, margins: &mut [f64])
         }
         Finish::Divide(by) => margins.iter_mut().for_each(|sum| *sum /= by),
         Finish::ScaleAndShift { scale, shift } => {
-            for (sum, shift) in margins.iter_mut().zip(shift) {
+            for (sum, shift) in margins.iter_mut().zip(shift.iter().cycle()) {
                 *sum =
                     if single { f64::from(*sum as f32 * *scale as f32 + *shift as f32) } else { *sum * scale + shift };
             }

@@ -2,6 +2,8 @@
 //! ends in exactly one leaf, so that a leaf's number can be read off the masks bit by bit.
 #![expect(clippy::indexing_slicing, reason = "a form's constructor checked what every index here comes from")]
 
+use std::mem::MaybeUninit;
+
 use ndarray::ArrayView2;
 
 use super::element::Element;
@@ -113,6 +115,7 @@ pub(super) fn run<I: Isa, T: Element, M: Mask>(
 ) {
     ask::<I, T, M>(form, answer, rows, scratch);
     let MaskScratch { answers, reach, leaves, .. } = scratch;
+    let count_of_rows = rows.nrows();
     leaves.resize(TREES * M::WORDS, [0; WORD]);
     let mut trees = form.trees();
     let mut first = 0;
@@ -134,8 +137,12 @@ pub(super) fn run<I: Isa, T: Element, M: Mask>(
         };
         first += count;
         match (&part.values, &mut *sums) {
-            (Values::Single(values), Sums::Single(sums)) => add::<I, f32>(values, starts, layout, leaves, sums),
-            (Values::Double(values), Sums::Double(sums)) => add::<I, f64>(values, starts, layout, leaves, sums),
+            (Values::Single(values), Sums::Single(sums)) => {
+                add::<I, f32>(values, starts, layout, (leaves, count_of_rows), sums)
+            }
+            (Values::Double(values), Sums::Double(sums)) => {
+                add::<I, f64>(values, starts, layout, (leaves, count_of_rows), sums)
+            }
             _ => {}
         }
     }
@@ -171,19 +178,36 @@ fn ask<I: Isa, T: Element, M: Mask>(
             }
         }
     }
-    let answers = answers.get_mut(form.bounds.len()..).unwrap_or_default();
-    for (passed, (lookup, set)) in answers.iter_mut().zip(&form.sets) {
-        if ranked != *lookup
-            && let Some(found) = form.lookups.get(*lookup)
-        {
-            rank_column::<I, T>(found, answer, rows, numbers, ranks);
-            ranked = *lookup;
+    for table in &form.sets {
+        let Some(lookup) = form.lookups.get(table.lookup) else { return };
+        rank_column::<I, T>(lookup, answer, rows, numbers, ranks);
+        for (word, ranks) in ranks.as_chunks::<WORD>().0.iter().enumerate() {
+            for (tile, tests) in answers[table.tests.clone()].as_chunks_mut::<WORD>().0.iter_mut().enumerate() {
+                // one row after another says which questions it passes; a question wants to know which rows
+                let mut bits: [u64; WORD] = std::array::from_fn(|row| table.row(ranks[row])[tile]);
+                transpose(&mut bits);
+                tests.iter_mut().zip(bits).for_each(|(passed, bits)| passed.as_mut()[word] = bits);
+            }
         }
-        // ranks of categories are below 254, or one of the two last of 16 bits: the low byte says the same
-        ranks.iter().zip(bytes.as_flattened_mut()).for_each(|(rank, byte)| *byte = *rank as u8);
-        for (word, bytes) in passed.as_mut().iter_mut().zip(&*bytes) {
-            *word = I::one_of(bytes, set);
+    }
+}
+
+/// Of 64 words of 64 bits: bit `b` of word `w` becomes bit `w` of word `b`. Blocks are swapped, half as large each time.
+#[inline(always)]
+fn transpose(words: &mut [u64; WORD]) {
+    let mut low = u64::MAX >> 32;
+    let mut size = 32;
+    while size > 0 {
+        for pair in words.chunks_exact_mut(2 * size) {
+            let (upper, lower) = pair.split_at_mut(size);
+            for (upper, lower) in upper.iter_mut().zip(lower) {
+                let changed = (*upper >> size ^ *lower) & low;
+                *lower ^= changed;
+                *upper ^= changed << size;
+            }
         }
+        size /= 2;
+        low ^= low << size;
     }
 }
 
@@ -251,6 +275,10 @@ fn find<I: Isa, M: Mask>(
 }
 
 /// The rows that come to each node.
+#[expect(
+    unsafe_code,
+    reason = "a form's constructor checked what every index here comes from, and this is the hottest loop"
+)]
 #[inline(always)]
 fn descend<M: Mask>(form: &MaskForm, tree: &MaskTree<'_>, answers: &[M], reach: &mut [M; MOST_NODES]) {
     reach[0] = M::ALL;
@@ -259,10 +287,13 @@ fn descend<M: Mask>(form: &MaskForm, tree: &MaskTree<'_>, answers: &[M], reach: 
         while splits != 0 {
             let at = from + splits.trailing_zeros() as usize;
             splits &= splits - 1;
-            let node = tree.nodes[at];
+            // SAFETY: a split is one of the tree's nodes, and its question one of the form's
+            let (node, passed) = unsafe {
+                let node = *tree.nodes.get_unchecked(at);
+                (node, *answers.get_unchecked(usize::from(node.test) - MOST_LEAVES))
+            };
             // a node's place is below `MOST_NODES`: taking the rest of it costs less than asking
-            let pass = usize::from(node.pass) % MOST_NODES;
-            let (here, passed) = (reach[at % MOST_NODES], answers[usize::from(node.test) - MOST_LEAVES]);
+            let (here, pass) = (reach[at % MOST_NODES], usize::from(node.pass) % MOST_NODES);
             reach[pass] = here.and(passed);
             reach[(pass + 1) % MOST_NODES] = here.and_not(passed);
         }
@@ -270,50 +301,31 @@ fn descend<M: Mask>(form: &MaskForm, tree: &MaskTree<'_>, answers: &[M], reach: 
 }
 
 /// The bits of the leaves' numbers, from the rows that come to each node. Returns how many bits there are.
+#[expect(unsafe_code, reason = "clearing what is written at once costs as much as writing it")]
 #[inline(always)]
 fn number<M: Mask>(form: &MaskForm, tree: &MaskTree<'_>, reach: &[M; MOST_NODES], planes: &mut [M; 8]) -> usize {
-    let mut masks = [M::NONE; MOST_LEAVES / 2];
-    let mut count = pairs(form, tree, reach, &mut masks, &mut planes[0]);
-    let mut used = usize::from(tree.nodes.len() > 1);
-    while count > 1 {
-        planes[used] = halve(&mut masks[..count]);
-        count = count.div_ceil(2);
-        used += 1;
-    }
-    used
-}
-
-/// Joins leaves two by two, as [`halve`], from where they stand among the nodes. Returns how many pairs there are.
-#[inline(always)]
-fn pairs<M: Mask>(
-    form: &MaskForm,
-    tree: &MaskTree<'_>,
-    reach: &[M; MOST_NODES],
-    masks: &mut [M; MOST_LEAVES / 2],
-    odd: &mut M,
-) -> usize {
+    let mut masks = [const { MaybeUninit::<M>::uninit() }; MOST_LEAVES];
     let mut count = 0;
-    let mut even = None;
     for from in (0..tree.nodes.len()).step_by(64) {
         let (mut leaves, _) = form.kinds(tree, from);
         while leaves != 0 {
-            let mask = reach[(from + leaves.trailing_zeros() as usize) % MOST_NODES];
+            let at = from + leaves.trailing_zeros() as usize;
             leaves &= leaves - 1;
-            match even.take() {
-                None => even = Some(mask),
-                Some(even) => {
-                    *odd = odd.or(mask);
-                    masks[count % (MOST_LEAVES / 2)] = mask.or(even);
-                    count += 1;
-                }
-            }
+            masks[count % MOST_LEAVES].write(reach[at % MOST_NODES]);
+            count += 1;
         }
     }
-    if let Some(last) = even {
-        masks[count % (MOST_LEAVES / 2)] = last;
-        count += 1;
+    let count = count.min(MOST_LEAVES);
+    // SAFETY: the first `count` were written
+    let mut masks = unsafe { masks[..count].assume_init_mut() };
+    let mut used = 0;
+    while masks.len() > 1 {
+        planes[used] = halve(masks);
+        let pairs = masks.len().div_ceil(2);
+        masks = &mut masks[..pairs];
+        used += 1;
     }
-    count
+    used
 }
 
 /// Joins masks two by two. Returns the rows of the second ones: those with this bit set in their place.
@@ -342,20 +354,20 @@ pub(super) enum Sums {
 
 /// A precision of sums.
 pub(super) trait Float: Copy + std::ops::AddAssign {
-    fn add<I: Isa>(sums: &mut [Self; WORD], trees: &[Leaves<'_, Self>]);
+    fn add<I: Isa>(sums: &mut [Self; WORD], trees: &[Leaves<'_, Self>], rows: usize);
 }
 
 impl Float for f32 {
     #[inline(always)]
-    fn add<I: Isa>(sums: &mut [Self; WORD], trees: &[Leaves<'_, Self>]) {
-        I::add_single(sums, trees);
+    fn add<I: Isa>(sums: &mut [Self; WORD], trees: &[Leaves<'_, Self>], rows: usize) {
+        I::add_single(sums, trees, rows);
     }
 }
 
 impl Float for f64 {
     #[inline(always)]
-    fn add<I: Isa>(sums: &mut [Self; WORD], trees: &[Leaves<'_, Self>]) {
-        I::add_double(sums, trees);
+    fn add<I: Isa>(sums: &mut [Self; WORD], trees: &[Leaves<'_, Self>], rows: usize) {
+        I::add_double(sums, trees, rows);
     }
 }
 
@@ -372,7 +384,13 @@ enum To<'p> {
 
 /// Adds the leaves found of at most [`TREES`] trees, each row's in the trees' order.
 #[inline(always)]
-fn add<I: Isa, F: Float>(values: &[F], starts: &[(usize, usize)], to: To<'_>, leaves: &[[u8; WORD]], sums: &mut [F]) {
+fn add<I: Isa, F: Float>(
+    values: &[F],
+    starts: &[(usize, usize)],
+    to: To<'_>,
+    (leaves, rows): (&[[u8; WORD]], usize),
+    sums: &mut [F],
+) {
     // of a mask
     let words = leaves.len() / TREES;
     match to {
@@ -380,14 +398,20 @@ fn add<I: Isa, F: Float>(values: &[F], starts: &[(usize, usize)], to: To<'_>, le
             let mut from = 0;
             for run in targets.chunk_by(|one, other| one == other) {
                 let sums = &mut sums[run[0] as usize * words * WORD..];
-                add_column::<I, F>(values, (&starts[from..from + run.len()], 0), &leaves[from * words..], words, sums);
+                add_column::<I, F>(
+                    values,
+                    (&starts[from..from + run.len()], 0),
+                    &leaves[from * words..],
+                    (words, rows),
+                    sums,
+                );
                 from += run.len();
             }
         }
         To::Columns(count) => {
             for column in 0..count {
                 let sums = &mut sums[column * words * WORD..];
-                add_column::<I, F>(values, (starts, column), leaves, words, sums);
+                add_column::<I, F>(values, (starts, column), leaves, (words, rows), sums);
             }
         }
         To::Rows => {
@@ -409,7 +433,7 @@ fn add_column<I: Isa, F: Float>(
     values: &[F],
     (starts, column): (&[(usize, usize)], usize),
     leaves: &[[u8; WORD]],
-    words: usize,
+    (words, rows): (usize, usize),
     sums: &mut [F],
 ) {
     for (word, sums) in sums.as_chunks_mut::<WORD>().0.iter_mut().take(words).enumerate() {
@@ -420,6 +444,29 @@ fn add_column<I: Isa, F: Float>(
             let table = values.get(start + column * count..).and_then(<[F]>::first_chunk).unwrap_or(table);
             *to = Leaves { rows: &leaves[word], count: *count, table };
         }
-        F::add::<I>(sums, &trees[..starts.len()]);
+        F::add::<I>(sums, &trees[..starts.len()], rows.saturating_sub(word * WORD));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_become_columns() {
+        let mut state = 1_u64;
+        let words: [u64; WORD] = std::array::from_fn(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state ^ state >> 29
+        });
+        let mut turned = words;
+        transpose(&mut turned);
+        for (at, word) in words.iter().enumerate() {
+            for (bit, column) in turned.iter().enumerate() {
+                assert_eq!(word >> bit & 1, column >> at & 1, "{at} {bit}");
+            }
+        }
+        transpose(&mut turned);
+        assert_eq!(turned, words);
     }
 }

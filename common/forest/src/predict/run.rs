@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::ops::Range;
 
 use ndarray::{ArrayView2, s};
 
@@ -16,8 +17,6 @@ use super::walk::{self, WalkScratch};
 use crate::compiled::{Answer, Compiled, Engine, Form, Plain, Trees};
 use crate::model::{Decision, Precision};
 
-/// Rows that are better taken one by one.
-const FEW_ROWS: usize = 20;
 /// Words of rows in a large block.
 const LARGE: usize = 8;
 /// Rows from which a large block is better than small ones.
@@ -95,7 +94,7 @@ impl Compiled {
                     found(&scratch.margins, &scratch.labels);
                 }
             }
-            Trees::Fast(engine) if rows.nrows() <= FEW_ROWS => {
+            Trees::Fast(engine) if rows.nrows() <= engine.few_rows => {
                 for row in rows.outer_iter() {
                     few::numbers(&self.answer, row, &mut scratch.numbers);
                     let mut sums = self.start(engine, 1, scratch);
@@ -105,7 +104,7 @@ impl Compiled {
                         Processor::Avx512 => one_on_avx512(&work, scratch, &mut sums),
                         #[cfg(target_arch = "x86_64")]
                         Processor::Avx2 => one_on_avx2(&work, scratch, &mut sums),
-                        _ => work.run(scratch, &mut sums),
+                        _ => work.run::<Portable>(scratch, &mut sums),
                     }
                     self.finish_block(engine, (1, 1), sums, scratch, &mut found);
                 }
@@ -132,18 +131,6 @@ impl Compiled {
             first = false;
         });
         finish(&sum.finish, sum.precision, margins);
-    }
-
-    fn finish_row(&self, scratch: &mut Scratch, found: &mut impl FnMut(&[f64], &[u32])) {
-        let Scratch { margins, labels, .. } = scratch;
-        let Answer { sum, decision, .. } = &self.answer;
-        labels.clear();
-        if *decision == Decision::Leaf {
-            // small whole numbers
-            labels.extend(margins.drain(sum.start.len()..).map(|label| label as u32));
-        }
-        finish(&sum.finish, sum.precision, margins);
-        found(margins, labels);
     }
 
     fn blocks<T: Element>(
@@ -181,23 +168,32 @@ impl Compiled {
         scratch: &mut Scratch,
         found: &mut impl FnMut(&[f64], &[u32]),
     ) {
-        for row in 0..rows {
-            let (first, step) = if engine.by_rows { (row * engine.width, 1) } else { (row, room) };
-            scratch.margins.clear();
+        let Scratch { margins, labels, .. } = scratch;
+        let Answer { sum, decision, .. } = &self.answer;
+        let width = sum.start.len();
+        margins.resize(rows * width, 0.0);
+        let at = At { by_rows: engine.by_rows, width: engine.width, room };
+        match &sums {
+            Sums::Single(sums) => at.take(sums, 0..width, margins, |sum| f64::from(sum)),
+            Sums::Double(sums) => at.take(sums, 0..width, margins, |sum| sum),
+        }
+        let labels_width = if *decision == Decision::Leaf { engine.width - width } else { 0 };
+        labels.resize(rows * labels_width, 0);
+        if labels_width > 0 {
+            // small whole numbers
             match &sums {
-                Sums::Single(sums) => {
-                    let sums = sums.iter().skip(first).step_by(step).take(engine.width);
-                    scratch.margins.extend(sums.map(|sum| f64::from(*sum)));
-                }
-                Sums::Double(sums) => {
-                    scratch.margins.extend(sums.iter().skip(first).step_by(step).take(engine.width));
-                }
+                Sums::Single(sums) => at.take(sums, width..engine.width, labels, |sum| sum as u32),
+                Sums::Double(sums) => at.take(sums, width..engine.width, labels, |sum| sum as u32),
             }
-            self.finish_row(scratch, found);
         }
         match sums {
             Sums::Single(sums) => scratch.single = sums,
             Sums::Double(sums) => scratch.double = sums,
+        }
+        finish(&sum.finish, sum.precision, margins);
+        let mut labels = labels.chunks_exact(labels_width.max(1));
+        for margins in margins.chunks_exact(width) {
+            found(margins, labels.next().unwrap_or_default());
         }
     }
 
@@ -225,6 +221,33 @@ impl Compiled {
     }
 }
 
+/// Where the sums of a block's rows stand.
+struct At {
+    by_rows: bool,
+    /// Sums a row.
+    width: usize,
+    /// Rows.
+    room: usize,
+}
+
+impl At {
+    /// Some sums of each row that `to` has room for, row after row.
+    fn take<S: Copy, D>(&self, sums: &[S], which: Range<usize>, to: &mut [D], cast: impl Fn(S) -> D) {
+        let each = which.len();
+        if self.by_rows {
+            for (sums, to) in sums.chunks_exact(self.width).zip(to.chunks_exact_mut(each)) {
+                let sums = sums.iter().skip(which.start);
+                to.iter_mut().zip(sums).for_each(|(to, sum)| *to = cast(*sum));
+            }
+            return;
+        }
+        for (place, sums) in sums.chunks_exact(self.room).skip(which.start).take(each).enumerate() {
+            let to = to.iter_mut().skip(place).step_by(each);
+            to.zip(sums).for_each(|(to, sum)| *to = cast(*sum));
+        }
+    }
+}
+
 /// One row's work.
 struct One<'c> {
     engine: &'c Engine,
@@ -233,11 +256,11 @@ struct One<'c> {
 impl One<'_> {
     /// Adds all trees to the sums.
     #[inline(always)]
-    fn run(&self, scratch: &mut Scratch, sums: &mut Sums) {
+    fn run<I: Isa>(&self, scratch: &mut Scratch, sums: &mut Sums) {
         let Scratch { numbers, few, .. } = scratch;
         for part in &self.engine.parts {
             match &part.form {
-                Form::Masks(form) => few::masks(part, form, numbers, few, sums),
+                Form::Masks(form) => few::masks::<I>(part, form, numbers, few, sums),
                 Form::Walk(form) => few::walk(part, form, numbers, few, sums),
             }
         }
@@ -249,7 +272,7 @@ impl One<'_> {
 fn one_on_avx512(work: &One<'_>, scratch: &mut Scratch, sums: &mut Sums) {
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx2,bmi1,bmi2,popcnt,lzcnt")]
     fn run(work: &One<'_>, scratch: &mut Scratch, sums: &mut Sums) {
-        work.run(scratch, sums);
+        work.run::<avx512::Avx512>(scratch, sums);
     }
     // SAFETY: `Processor::Avx512` is only where `avx512::available` said so
     unsafe { run(work, scratch, sums) }
@@ -260,7 +283,7 @@ fn one_on_avx512(work: &One<'_>, scratch: &mut Scratch, sums: &mut Sums) {
 fn one_on_avx2(work: &One<'_>, scratch: &mut Scratch, sums: &mut Sums) {
     #[target_feature(enable = "avx2")]
     fn run(work: &One<'_>, scratch: &mut Scratch, sums: &mut Sums) {
-        work.run(scratch, sums);
+        work.run::<avx2::Avx2>(scratch, sums);
     }
     // SAFETY: `Processor::Avx2` is only where `avx2::available` said so
     unsafe { run(work, scratch, sums) }

@@ -32,25 +32,8 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
-    fn one_of(bytes: &[u8; WORD], set: &[u8; 32]) -> u64 {
-        let mut passed = 0;
-        for from in [32, 0] {
-            // SAFETY: two times 32 bytes are read of 64; the set's halves are 16 bytes of 32
-            let half = unsafe {
-                let bytes = _mm256_loadu_si256(bytes.as_ptr().add(from).cast());
-                let low = _mm256_broadcastsi128_si256(_mm_loadu_si128(set.as_ptr().cast()));
-                let high = _mm256_broadcastsi128_si256(_mm_loadu_si128(set.as_ptr().add(16).cast()));
-                let eighth = _mm256_and_si256(_mm256_srli_epi16::<3>(bytes), _mm256_set1_epi8(15));
-                // the top bit of a byte says which half its eighth is in
-                let word =
-                    _mm256_blendv_epi8(_mm256_shuffle_epi8(low, eighth), _mm256_shuffle_epi8(high, eighth), bytes);
-                let bits = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64.cast_signed());
-                let bit = _mm256_shuffle_epi8(bits, _mm256_and_si256(bytes, _mm256_set1_epi8(7)));
-                _mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_and_si256(word, bit), bit)).cast_unsigned()
-            };
-            passed = passed << 32 | u64::from(half);
-        }
-        passed
+    fn spread(bits: u64, out: &mut [u8; WORD]) {
+        Self::bytes(std::iter::once(bits), out);
     }
 
     #[inline(always)]
@@ -86,12 +69,12 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
-    fn add_single(sums: &mut [f32; WORD], trees: &[Leaves<'_, f32>]) {
-        Portable::add_single(sums, trees);
+    fn add_single(sums: &mut [f32; WORD], trees: &[Leaves<'_, f32>], rows: usize) {
+        Portable::add_single(sums, trees, rows);
     }
 
     #[inline(always)]
-    fn add_double(sums: &mut [f64; WORD], trees: &[Leaves<'_, f64>]) {
-        Portable::add_double(sums, trees);
+    fn add_double(sums: &mut [f64; WORD], trees: &[Leaves<'_, f64>], rows: usize) {
+        Portable::add_double(sums, trees, rows);
     }
 }

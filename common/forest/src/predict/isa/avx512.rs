@@ -29,16 +29,9 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
-    fn one_of(bytes: &[u8; WORD], set: &[u8; 32]) -> u64 {
-        // SAFETY: 64 bytes are read of 64, and 32 of 32
-        unsafe {
-            let bytes = _mm512_loadu_si512(bytes.as_ptr().cast());
-            let set = _mm512_broadcast_i64x4(_mm256_loadu_si256(set.as_ptr().cast()));
-            let eighth = _mm512_and_si512(_mm512_srli_epi16::<3>(bytes), _mm512_set1_epi8(31));
-            let bits = _mm512_set1_epi64(0x8040_2010_0804_0201_u64.cast_signed());
-            let bit = _mm512_shuffle_epi8(bits, _mm512_and_si512(bytes, _mm512_set1_epi8(7)));
-            _mm512_test_epi8_mask(_mm512_permutexvar_epi8(eighth, set), bit)
-        }
+    fn spread(bits: u64, out: &mut [u8; WORD]) {
+        // SAFETY: 64 bytes are written of 64
+        unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), _mm512_maskz_set1_epi8(bits, 1)) }
     }
 
     #[inline(always)]
@@ -132,83 +125,101 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
-    fn add_single(sums: &mut [f32; WORD], trees: &[Leaves<'_, f32>]) {
-        // SAFETY: 64 numbers are read and written of 64, and 64 leaves of 64; a gathered number is one of the 256 that a
-        // byte can name
-        unsafe {
-            let at = sums.as_mut_ptr();
-            let mut sums: [__m512; 4] = std::array::from_fn(|group| _mm512_loadu_ps(at.add(group * 16)));
-            for tree in trees {
-                let table = tree.table.as_ptr();
-                let rows = tree.rows.as_ptr();
-                if tree.count <= 32 {
-                    let [a, b] = std::array::from_fn(|part| _mm512_loadu_ps(table.add(part * 16)));
-                    for (group, sum) in sums.iter_mut().enumerate() {
-                        let leaf = _mm512_cvtepu8_epi32(_mm_loadu_si128(rows.add(group * 16).cast()));
-                        *sum = _mm512_add_ps(*sum, _mm512_permutex2var_ps(a, leaf, b));
-                    }
-                } else if tree.count <= 64 {
-                    let [a, b, c, d] = std::array::from_fn(|part| _mm512_loadu_ps(table.add(part * 16)));
-                    for (group, sum) in sums.iter_mut().enumerate() {
-                        let leaf = _mm512_cvtepu8_epi32(_mm_loadu_si128(rows.add(group * 16).cast()));
-                        let low = _mm512_permutex2var_ps(a, leaf, b);
-                        let high = _mm512_permutex2var_ps(c, leaf, d);
-                        let is_high = _mm512_test_epi32_mask(leaf, _mm512_set1_epi32(32));
-                        *sum = _mm512_add_ps(*sum, _mm512_mask_blend_ps(is_high, low, high));
-                    }
-                } else {
-                    for (group, sum) in sums.iter_mut().enumerate() {
-                        let leaf = _mm512_cvtepu8_epi32(_mm_loadu_si128(rows.add(group * 16).cast()));
-                        *sum = _mm512_add_ps(*sum, _mm512_i32gather_ps::<4>(leaf, table));
-                    }
-                }
-            }
-            for (group, sum) in sums.into_iter().enumerate() {
-                _mm512_storeu_ps(at.add(group * 16), sum);
-            }
+    fn add_single(sums: &mut [f32; WORD], trees: &[Leaves<'_, f32>], rows: usize) {
+        match rows {
+            0..=16 => add_single::<1>(sums, trees),
+            _ => add_single::<4>(sums, trees),
         }
     }
-
     #[inline(always)]
-    fn add_double(sums: &mut [f64; WORD], trees: &[Leaves<'_, f64>]) {
-        // SAFETY: as in `add_single`
-        unsafe {
-            let at = sums.as_mut_ptr();
-            let mut sums: [__m512d; 8] = std::array::from_fn(|group| _mm512_loadu_pd(at.add(group * 8)));
-            for tree in trees {
-                let table = tree.table.as_ptr();
-                let rows = tree.rows.as_ptr();
-                if tree.count <= 16 {
-                    let [a, b] = std::array::from_fn(|part| _mm512_loadu_pd(table.add(part * 8)));
-                    for (group, sum) in sums.iter_mut().enumerate() {
-                        let leaf = _mm512_cvtepu8_epi64(_mm_loadu_si64(rows.add(group * 8)));
-                        *sum = _mm512_add_pd(*sum, _mm512_permutex2var_pd(a, leaf, b));
-                    }
-                } else if tree.count <= 32 {
-                    let [a, b, c, d] = std::array::from_fn(|part| _mm512_loadu_pd(table.add(part * 8)));
-                    for (group, sum) in sums.iter_mut().enumerate() {
-                        let leaf = _mm512_cvtepu8_epi64(_mm_loadu_si64(rows.add(group * 8)));
-                        let low = _mm512_permutex2var_pd(a, leaf, b);
-                        let high = _mm512_permutex2var_pd(c, leaf, d);
-                        let is_high = _mm512_test_epi64_mask(leaf, _mm512_set1_epi64(16));
-                        *sum = _mm512_add_pd(*sum, _mm512_mask_blend_pd(is_high, low, high));
-                    }
-                } else if tree.count <= 64 {
-                    let table: [__m512d; 8] = std::array::from_fn(|part| _mm512_loadu_pd(table.add(part * 8)));
-                    for (group, sum) in sums.iter_mut().enumerate() {
-                        let leaf = _mm512_cvtepu8_epi64(_mm_loadu_si64(rows.add(group * 8)));
-                        *sum = _mm512_add_pd(*sum, pick(&table, leaf));
-                    }
-                } else {
-                    for (group, sum) in sums.iter_mut().enumerate() {
-                        let leaf = _mm256_cvtepu8_epi32(_mm_loadu_si64(rows.add(group * 8)));
-                        *sum = _mm512_add_pd(*sum, _mm512_i32gather_pd::<8>(leaf, table));
-                    }
+    fn add_double(sums: &mut [f64; WORD], trees: &[Leaves<'_, f64>], rows: usize) {
+        match rows {
+            0..=8 => add_double::<1>(sums, trees),
+            9..=16 => add_double::<2>(sums, trees),
+            _ => add_double::<8>(sums, trees),
+        }
+    }
+}
+
+/// For the first `16 * GROUPS` rows.
+#[inline(always)]
+fn add_single<const GROUPS: usize>(sums: &mut [f32; WORD], trees: &[Leaves<'_, f32>]) {
+    // SAFETY: 64 numbers are read and written of 64, and 64 leaves of 64; a gathered number is one of the 256 that a
+    // byte can name
+    unsafe {
+        let at = sums.as_mut_ptr();
+        let mut sums: [__m512; GROUPS] = std::array::from_fn(|group| _mm512_loadu_ps(at.add(group * 16)));
+        for tree in trees {
+            let table = tree.table.as_ptr();
+            let rows = tree.rows.as_ptr();
+            if tree.count <= 32 {
+                let [a, b] = std::array::from_fn(|part| _mm512_loadu_ps(table.add(part * 16)));
+                for (group, sum) in sums.iter_mut().enumerate() {
+                    let leaf = _mm512_cvtepu8_epi32(_mm_loadu_si128(rows.add(group * 16).cast()));
+                    *sum = _mm512_add_ps(*sum, _mm512_permutex2var_ps(a, leaf, b));
+                }
+            } else if tree.count <= 64 {
+                let [a, b, c, d] = std::array::from_fn(|part| _mm512_loadu_ps(table.add(part * 16)));
+                for (group, sum) in sums.iter_mut().enumerate() {
+                    let leaf = _mm512_cvtepu8_epi32(_mm_loadu_si128(rows.add(group * 16).cast()));
+                    let low = _mm512_permutex2var_ps(a, leaf, b);
+                    let high = _mm512_permutex2var_ps(c, leaf, d);
+                    let is_high = _mm512_test_epi32_mask(leaf, _mm512_set1_epi32(32));
+                    *sum = _mm512_add_ps(*sum, _mm512_mask_blend_ps(is_high, low, high));
+                }
+            } else {
+                for (group, sum) in sums.iter_mut().enumerate() {
+                    let leaf = _mm512_cvtepu8_epi32(_mm_loadu_si128(rows.add(group * 16).cast()));
+                    *sum = _mm512_add_ps(*sum, _mm512_i32gather_ps::<4>(leaf, table));
                 }
             }
-            for (group, sum) in sums.into_iter().enumerate() {
-                _mm512_storeu_pd(at.add(group * 8), sum);
+        }
+        for (group, sum) in sums.into_iter().enumerate() {
+            _mm512_storeu_ps(at.add(group * 16), sum);
+        }
+    }
+}
+
+/// For the first `8 * GROUPS` rows.
+#[inline(always)]
+fn add_double<const GROUPS: usize>(sums: &mut [f64; WORD], trees: &[Leaves<'_, f64>]) {
+    // SAFETY: as in `add_single`
+    unsafe {
+        let at = sums.as_mut_ptr();
+        let mut sums: [__m512d; GROUPS] = std::array::from_fn(|group| _mm512_loadu_pd(at.add(group * 8)));
+        for tree in trees {
+            let table = tree.table.as_ptr();
+            let rows = tree.rows.as_ptr();
+            if tree.count <= 16 {
+                let [a, b] = std::array::from_fn(|part| _mm512_loadu_pd(table.add(part * 8)));
+                for (group, sum) in sums.iter_mut().enumerate() {
+                    let leaf = _mm512_cvtepu8_epi64(_mm_loadu_si64(rows.add(group * 8)));
+                    *sum = _mm512_add_pd(*sum, _mm512_permutex2var_pd(a, leaf, b));
+                }
+            } else if tree.count <= 32 {
+                let [a, b, c, d] = std::array::from_fn(|part| _mm512_loadu_pd(table.add(part * 8)));
+                for (group, sum) in sums.iter_mut().enumerate() {
+                    let leaf = _mm512_cvtepu8_epi64(_mm_loadu_si64(rows.add(group * 8)));
+                    let low = _mm512_permutex2var_pd(a, leaf, b);
+                    let high = _mm512_permutex2var_pd(c, leaf, d);
+                    let is_high = _mm512_test_epi64_mask(leaf, _mm512_set1_epi64(16));
+                    *sum = _mm512_add_pd(*sum, _mm512_mask_blend_pd(is_high, low, high));
+                }
+            } else if tree.count <= 64 {
+                let table: [__m512d; 8] = std::array::from_fn(|part| _mm512_loadu_pd(table.add(part * 8)));
+                for (group, sum) in sums.iter_mut().enumerate() {
+                    let leaf = _mm512_cvtepu8_epi64(_mm_loadu_si64(rows.add(group * 8)));
+                    *sum = _mm512_add_pd(*sum, pick(&table, leaf));
+                }
+            } else {
+                for (group, sum) in sums.iter_mut().enumerate() {
+                    let leaf = _mm256_cvtepu8_epi32(_mm_loadu_si64(rows.add(group * 8)));
+                    *sum = _mm512_add_pd(*sum, _mm512_i32gather_pd::<8>(leaf, table));
+                }
             }
+        }
+        for (group, sum) in sums.into_iter().enumerate() {
+            _mm512_storeu_pd(at.add(group * 8), sum);
         }
     }
 }

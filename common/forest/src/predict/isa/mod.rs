@@ -29,16 +29,16 @@ pub(super) struct Leaves<'t, F> {
 pub(super) trait Isa {
     /// A bit for each byte that is at most `bound`.
     fn at_most(bytes: &[u8; WORD], bound: u8) -> u64;
-    /// A bit for each byte that is in the set.
-    fn one_of(bytes: &[u8; WORD], set: &[u8; 32]) -> u64;
+    /// Each bit as a byte, 0 or 1.
+    fn spread(bits: u64, out: &mut [u8; WORD]);
     /// Bit `b` of each byte is the row's bit of `planes[b]`; at most 8 planes.
     fn bytes(planes: impl Iterator<Item = u64>, out: &mut [u8; WORD]);
     /// [`Sorted::rank`] of each number; NaN is [`crate::compiled::MISSING`]. Both slices are equally long.
     fn ranks_single(keys: &Sorted<f32>, numbers: &[f32], out: &mut [u16]);
     /// As [`Isa::ranks_single`].
     fn ranks_double(keys: &Sorted<f64>, numbers: &[f64], out: &mut [u16]);
-    /// `sums[i] += table[leaf]`, where `leaf` is the i-th byte of each tree's leaves in turn.
-    fn add_single(sums: &mut [f32; WORD], trees: &[Leaves<'_, f32>]);
+    /// `sums[i] += table[leaf]`, where `leaf` is the i-th byte of each tree's leaves in turn, for at least the first `rows`.
+    fn add_single(sums: &mut [f32; WORD], trees: &[Leaves<'_, f32>], rows: usize);
     /// As [`Isa::add_single`].
-    fn add_double(sums: &mut [f64; WORD], trees: &[Leaves<'_, f64>]);
+    fn add_double(sums: &mut [f64; WORD], trees: &[Leaves<'_, f64>], rows: usize);
 }

@@ -13,8 +13,10 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    fn one_of(bytes: &[u8; WORD], set: &[u8; 32]) -> u64 {
-        bits(bytes, |byte| set.get(usize::from(byte / 8)).is_some_and(|bits| bits >> (byte % 8) & 1 == 1))
+    fn spread(bits: u64, out: &mut [u8; WORD]) {
+        for (at, byte) in out.iter_mut().enumerate() {
+            *byte = (bits >> at & 1) as u8;
+        }
     }
 
     #[inline(always)]
@@ -42,18 +44,18 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    fn add_single(sums: &mut [f32; WORD], trees: &[Leaves<'_, f32>]) {
+    fn add_single(sums: &mut [f32; WORD], trees: &[Leaves<'_, f32>], rows: usize) {
         for tree in trees {
-            for (sum, leaf) in sums.iter_mut().zip(tree.rows) {
+            for (sum, leaf) in sums.iter_mut().zip(tree.rows).take(rows) {
                 *sum += tree.table[usize::from(*leaf)];
             }
         }
     }
 
     #[inline(always)]
-    fn add_double(sums: &mut [f64; WORD], trees: &[Leaves<'_, f64>]) {
+    fn add_double(sums: &mut [f64; WORD], trees: &[Leaves<'_, f64>], rows: usize) {
         for tree in trees {
-            for (sum, leaf) in sums.iter_mut().zip(tree.rows) {
+            for (sum, leaf) in sums.iter_mut().zip(tree.rows).take(rows) {
                 *sum += tree.table[usize::from(*leaf)];
             }
         }
