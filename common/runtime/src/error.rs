@@ -66,6 +66,14 @@ pub enum Error {
     #[error("the development CA may not sign for `{name}`: it is constrained to {}", permitted.join(", "))]
     NotPermitted { name: String, permitted: Vec<String> },
 
+    #[error(
+        "the development CA {} may not sign for `{name}`: it was made for {}; remove it and its key for a new one to be \
+         made, which clients have to trust, or choose another folder",
+        path.display(),
+        permitted.join(", ")
+    )]
+    CaNames { path: PathBuf, name: String, permitted: Vec<String> },
+
     #[error("can not make a certificate: {0}")]
     Certificate(#[from] rcgen::Error),
 

@@ -22,7 +22,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use crate::{Error, files};
 
 pub use dev::{DevCa, Issued};
-pub use material::{Paths, ensure_dev_material};
+pub use material::{Paths, ensure_dev_client, ensure_dev_material};
 pub use reload::{Reload, Reloader};
 
 const CERTIFICATES_LIMIT: u64 = 1024 * 1024;

@@ -58,7 +58,8 @@ impl DevCa {
             GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(Ipv4Addr::LOCALHOST.into(), 8)),
             GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(Ipv6Addr::LOCALHOST.into(), 128)),
         ];
-        for name in extra_names {
+        let extra = |name: &&String| !["localhost", "127.0.0.1", "::1"].contains(&name.as_str());
+        for name in extra_names.iter().filter(extra) {
             permitted.push(match Name::parse(name)? {
                 Name::Dns(name) => GeneralSubtree::DnsName(name),
                 Name::Ip(ip) => {
@@ -110,6 +111,11 @@ impl DevCa {
 
     pub fn not_after(&self) -> SystemTime {
         self.not_after
+    }
+
+    /// The names and addresses that it was made for.
+    pub(super) fn permitted(&self) -> &[String] {
+        &self.permitted
     }
 
     /// Whether the authority may sign for a DNS name or address.
@@ -209,14 +215,32 @@ fn permitted(certificate: &X509Certificate<'_>) -> Vec<String> {
     let constraints =
         certificate.name_constraints().ok().flatten().and_then(|found| found.value.permitted_subtrees.as_ref());
     let name = |name: &GeneralName<'_>| match name {
-        GeneralName::DNSName(name) => Some((*name).to_owned()),
-        GeneralName::IPAddress(bytes) => match bytes.split_at_checked(bytes.len() / 2)?.0 {
-            v4 if v4.len() == 4 => <[u8; 4]>::try_from(v4).ok().map(|v4| Ipv4Addr::from(v4).to_string()),
-            v6 => <[u8; 16]>::try_from(v6).ok().map(|v6| Ipv6Addr::from(v6).to_string()),
-        },
-        _ => None,
+        GeneralName::IPAddress(bytes) => address(bytes.split_at_checked(bytes.len() / 2)?.0),
+        other => text(other),
     };
     constraints.into_iter().flatten().filter_map(|subtree| name(&subtree.base)).collect()
+}
+
+/// The names that a certificate is for; none where it can not be read.
+pub(super) fn alternative_names(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return Vec::new() };
+    let names = parsed.subject_alternative_name().ok().flatten().map(|found| &found.value.general_names);
+    names.into_iter().flatten().filter_map(text).collect()
+}
+
+fn text(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => address(bytes),
+        _ => None,
+    }
+}
+
+fn address(bytes: &[u8]) -> Option<String> {
+    match bytes.len() {
+        4 => <[u8; 4]>::try_from(bytes).ok().map(|v4| Ipv4Addr::from(v4).to_string()),
+        _ => <[u8; 16]>::try_from(bytes).ok().map(|v6| Ipv6Addr::from(v6).to_string()),
+    }
 }
 
 #[cfg(test)]

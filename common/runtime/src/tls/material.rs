@@ -1,5 +1,5 @@
-//! The development authority and server certificate in a folder: made where they are missing, made again where they are
-//! old or are not for the names that are wanted.
+//! The development authority and server certificate in a folder: made where they are missing, and made again where they are
+//! old, for the names they had and those that are wanted now.
 //!
 //! One process at a time: whoever calls holds the data folder ([`crate::files::DataDir`]), or is a tool run by hand.
 
@@ -8,6 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier as _;
+use rustls::server::WebPkiClientVerifier;
+use rustls::sign::CertifiedKey;
 use rustls_pki_types::{ServerName, UnixTime};
 
 use super::dev::DevCa;
@@ -36,11 +38,12 @@ impl Paths {
 }
 
 /// Sees to it that `dir` holds a development authority and a server certificate for localhost, 127.0.0.1, ::1 and
-/// `extra_names` that is valid for 14 days at least. The authority is made again, and has to be trusted again, only
-/// where it has less than 30 days or may not sign for the names.
+/// `extra_names` that is valid for 14 days at least; names of an earlier call stay. The authority is made again, and has to
+/// be trusted again, only where it has less than 30 days.
 ///
 /// # Errors
-/// Files that can not be read, written or understood; they are never replaced.
+/// [`Error::CaNames`] where the authority that is there may not sign for a name. Files that can not be read, written or
+/// understood; they are never replaced.
 pub fn ensure_dev_material(dir: &Path, extra_names: &[String]) -> Result<Paths, Error> {
     ensure_at(dir, extra_names, SystemTime::now())
 }
@@ -49,10 +52,11 @@ fn ensure_at(dir: &Path, extra_names: &[String], now: SystemTime) -> Result<Path
     files::create_private_dir(dir)?;
     let paths = Paths::within(dir);
     let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
-    names
-        .extend(extra_names.iter().filter(|name| !["localhost", "127.0.0.1", "::1"].contains(&name.as_str())).cloned());
-    let ca = ensure_ca(&paths, &names, extra_names, now)?;
+    add(&mut names, extra_names);
+    let ca = ensure_ca(&paths, &names, now)?;
     if !is_current(&paths, &names, now)? {
+        let before: Vec<String> = server_names(&paths).into_iter().filter(|name| ca.permits(name)).collect();
+        add(&mut names, &before);
         let issued = ca.server_cert_at(&names, now)?;
         // the key first: a certificate without its key would be the harder fault to find
         files::replace(&paths.key, issued.key_pem.as_bytes(), SECRET_MODE)?;
@@ -62,21 +66,41 @@ fn ensure_at(dir: &Path, extra_names: &[String], now: SystemTime) -> Result<Path
     Ok(paths)
 }
 
-fn ensure_ca(paths: &Paths, names: &[String], extra_names: &[String], now: SystemTime) -> Result<DevCa, Error> {
+fn add(names: &mut Vec<String>, more: &[String]) {
+    for name in more {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+}
+
+fn ensure_ca(paths: &Paths, names: &[String], now: SystemTime) -> Result<DevCa, Error> {
+    let mut names = names.to_vec();
     if paths.ca_cert.exists() && paths.ca_key.exists() {
         let ca = load_ca(paths)?;
-        let old = ca.not_after() < now + CA_MARGIN;
-        if !old && names.iter().all(|name| ca.permits(name)) {
-            return Ok(ca);
+        if ca.not_after() >= now + CA_MARGIN {
+            let refused = names.into_iter().find(|name| !ca.permits(name));
+            return match refused {
+                None => Ok(ca),
+                Some(name) => {
+                    Err(Error::CaNames { path: paths.ca_cert.clone(), name, permitted: ca.permitted().to_vec() })
+                }
+            };
         }
-        let reason = if old { "it is about to expire" } else { "it may not sign for the names that are wanted now" };
-        tracing::warn!(ca = %paths.ca_cert.display(), reason, "making the development CA again: clients have to trust the new one");
+        add(&mut names, ca.permitted());
+        tracing::warn!(ca = %paths.ca_cert.display(), "making the development CA again, for it is about to expire: clients have to trust the new one");
     }
-    let ca = DevCa::create_at(extra_names, now)?;
+    let ca = DevCa::create_at(&names, now)?;
     files::replace(&paths.ca_key, ca.key_pem().as_bytes(), SECRET_MODE)?;
     files::replace(&paths.ca_cert, ca.cert_pem().as_bytes(), PUBLIC_MODE)?;
     tracing::info!(ca = %paths.ca_cert.display(), "made a development CA");
     Ok(ca)
+}
+
+/// The names of the server certificate that is there; none where there is none, or it can not be read.
+fn server_names(paths: &Paths) -> Vec<String> {
+    let chain = tls::certificates(&paths.cert).unwrap_or_default();
+    chain.first().map(super::dev::alternative_names).unwrap_or_default()
 }
 
 fn load_ca(paths: &Paths) -> Result<DevCa, Error> {
@@ -93,28 +117,59 @@ fn load_ca(paths: &Paths) -> Result<DevCa, Error> {
     }
 }
 
+/// Sees to it that a client has a certificate of `name` from the authority of [`ensure_dev_material`], valid for 14 days at
+/// least.
+///
+/// # Errors
+/// As [`ensure_dev_material`].
+pub fn ensure_dev_client(authority: &Paths, name: &str, cert: &Path, key: &Path) -> Result<(), Error> {
+    let roots = tls::roots(&authority.ca_cert)?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), tls::provider())
+        .build()
+        .map_err(|error| rustls::Error::General(error.to_string()))?;
+    let later = since_epoch(SystemTime::now() + SERVER_MARGIN);
+    let is_current = pair(cert, key)?.is_some_and(|identity| match identity.cert.split_first() {
+        Some((leaf, chain)) => verifier.verify_client_cert(leaf, chain, later).is_ok(),
+        None => false,
+    });
+    if is_current {
+        return Ok(());
+    }
+    let issued = load_ca(authority)?.client_cert(name)?;
+    files::replace(key, issued.key_pem.as_bytes(), SECRET_MODE)?;
+    files::replace(cert, issued.cert_pem.as_bytes(), PUBLIC_MODE)
+}
+
+fn since_epoch(time: SystemTime) -> UnixTime {
+    UnixTime::since_unix_epoch(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+}
+
+/// A certificate and the key that is its own; none where one is missing or is another's.
+fn pair(cert: &Path, key: &Path) -> Result<Option<CertifiedKey>, Error> {
+    if !cert.exists() || !key.exists() {
+        return Ok(None);
+    }
+    match tls::identity(cert, key) {
+        Ok(identity) => Ok(Some(identity)),
+        // half of a pair was written when the process was killed
+        Err(Error::Identity { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Whether a client that trusts the authority would accept the certificate for every name when the margin is over, and
 /// the key is the certificate's.
 fn is_current(paths: &Paths, names: &[String], now: SystemTime) -> Result<bool, Error> {
-    if !paths.cert.exists() || !paths.key.exists() {
-        return Ok(false);
-    }
-    let identity = match tls::identity(&paths.cert, &paths.key) {
-        Ok(identity) => identity,
-        // half of a pair was written when the process was killed
-        Err(Error::Identity { .. }) => return Ok(false),
-        Err(error) => return Err(error),
-    };
-    let later = (now + SERVER_MARGIN).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let Some(identity) = pair(&paths.cert, &paths.key)? else { return Ok(false) };
+    let later = since_epoch(now + SERVER_MARGIN);
     let roots = tls::roots(&paths.ca_cert)?;
     let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), tls::provider())
         .build()
         .map_err(|error| rustls::Error::General(error.to_string()))?;
     let Some((leaf, chain)) = identity.cert.split_first() else { return Ok(false) };
     Ok(names.iter().all(|name| {
-        ServerName::try_from(name.as_str()).is_ok_and(|name| {
-            verifier.verify_server_cert(leaf, chain, &name, &[], UnixTime::since_unix_epoch(later)).is_ok()
-        })
+        ServerName::try_from(name.as_str())
+            .is_ok_and(|name| verifier.verify_server_cert(leaf, chain, &name, &[], later).is_ok())
     }))
 }
 
@@ -172,9 +227,53 @@ mod tests {
         ensure_dev_material(dir.path(), &["edge.localhost".to_owned()]).unwrap();
         let second = read(&paths);
         assert!(second[0] == first[0] && second[2] != first[2]);
-        ensure_dev_material(dir.path(), &["nats".to_owned()]).unwrap();
+        // what was signed for before stays
+        ensure_dev_material(dir.path(), &["nats.localhost".to_owned()]).unwrap();
+        assert_eq!(server_names(&paths), ["localhost", "127.0.0.1", "::1", "nats.localhost", "edge.localhost"]);
+        let third = read(&paths);
+        ensure_dev_material(dir.path(), &["edge.localhost".to_owned()]).unwrap();
+        assert!(read(&paths) == third);
+        // outside of them: nothing is replaced
+        let error = ensure_dev_material(dir.path(), &["nats".to_owned()]).unwrap_err();
+        assert!(matches!(&error, Error::CaNames { name, .. } if name == "nats"), "{error}");
+        assert!(error.to_string().contains("ca.pem") && error.to_string().contains("remove"), "{error}");
+        assert!(read(&paths) == third);
+        let none = tempfile::tempdir().unwrap();
+        assert!(matches!(ensure_dev_material(none.path(), &["a b".to_owned()]), Err(Error::Name { .. })));
+    }
+
+    #[test]
+    fn an_authority_is_made_again_for_the_names_it_had() {
+        let dir = tempfile::tempdir().unwrap();
+        let start = SystemTime::now();
+        let paths = ensure_at(dir.path(), &["nats".to_owned(), "10.1.2.3".to_owned()], start).unwrap();
+        let first = read(&paths);
+        ensure_at(dir.path(), &[], start + DAY * 701).unwrap();
         assert!(read(&paths)[0] != first[0]);
-        assert!(matches!(ensure_dev_material(dir.path(), &["a b".to_owned()]), Err(Error::Name { .. })));
+        assert_eq!(server_names(&paths), ["localhost", "127.0.0.1", "::1", "nats", "10.1.2.3"]);
+        assert!(load_ca(&paths).unwrap().permits("10.1.2.3"));
+    }
+
+    #[test]
+    fn a_client_has_one_certificate_until_the_authority_is_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = ensure_dev_material(dir.path(), &[]).unwrap();
+        let (cert, key) = (dir.path().join("client.pem"), dir.path().join("client.key"));
+        let ensured = || {
+            ensure_dev_client(&paths, "edge.localhost", &cert, &key).unwrap();
+            tls::identity(&cert, &key).unwrap();
+            (fs::read(&cert).unwrap(), fs::read(&key).unwrap())
+        };
+        let first = ensured();
+        assert!(ensured() == first);
+        assert_eq!(super::super::dev::alternative_names(&tls::certificates(&cert).unwrap()[0]), ["edge.localhost"]);
+        fs::remove_file(&key).unwrap();
+        let second = ensured();
+        assert!(second != first && ensured() == second);
+        fs::remove_file(&paths.ca_cert).unwrap();
+        fs::remove_file(&paths.ca_key).unwrap();
+        ensure_dev_material(dir.path(), &[]).unwrap();
+        assert!(ensured() != second);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What docker-compose.yml says, as processes on this machine: the commands, variables, files, health checks and order as
-//! written; only host names, ports and paths of containers are others.
+//! written; only host names, ports and paths of containers are others. A service finds the secrets that it is given, and
+//! no others.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,10 @@ const IN_IMAGE: &str = "/usr/local/bin/arborgate";
 /// Nothing is under way: a process that uses its grace of 30 s up waits for something that does not end.
 const BELOW_GRACE: Duration = Duration::from_secs(25);
 const LOCALHOST: &str = "127.0.0.1";
+/// Where a container has its secrets.
+const SECRETS: &str = "/run/secrets/";
+/// Where the file has them.
+const CERTS: &str = "./certs";
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -69,6 +74,16 @@ impl Service<'_> {
         self.keys.get(key).unwrap_or(&Value::Null)
     }
 
+    /// The secrets that it is given, each with its name in the container.
+    fn secrets(&self) -> Vec<(&str, &str)> {
+        let list = self.get("secrets").as_array().into_iter().flatten();
+        list.map(|secret| match secret {
+            Value::String(name) => (name.as_str(), name.as_str()),
+            other => (other["source"].as_str().unwrap(), other["target"].as_str().unwrap()),
+        })
+        .collect()
+    }
+
     fn is_ours(&self) -> bool {
         self.get("image").as_str().unwrap().starts_with("arborgate:")
     }
@@ -94,9 +109,25 @@ impl Machine {
         path
     }
 
+    /// The folder that stands for a container's secrets.
+    fn secrets(&self, service: &str) -> PathBuf {
+        self.folder.path().join("containers").join(service)
+    }
+
+    /// Gives a container its secrets.
+    fn mount(&self, file: &Value, service: &Service<'_>) {
+        let folder = self.secrets(service.name);
+        std::fs::create_dir_all(&folder).unwrap();
+        for (name, target) in service.secrets() {
+            let source = file["secrets"][name]["file"].as_str().unwrap_or_else(|| panic!("there is no secret {name}"));
+            let below = source.strip_prefix(CERTS).unwrap().trim_start_matches('/');
+            std::fs::copy(self.source(CERTS).join(below), folder.join(target)).unwrap();
+        }
+    }
+
     /// A text of a service with its paths, hosts and ports.
     fn here(&self, service: &Service<'_>, text: &str) -> String {
-        let mut text = text.to_owned();
+        let mut text = text.replace(SECRETS, &format!("{}/", self.secrets(service.name).display()));
         for volume in texts(service.get("volumes")) {
             let mut parts = volume.split(':');
             let (source, target) = (parts.next().unwrap(), parts.next().unwrap());
@@ -259,7 +290,7 @@ fn what_the_compose_file_says_runs_and_predicts() {
         let mut machine = Machine { folder: folder(), places: Vec::new() };
         // As the file's head says, with the names of its services.
         let names = ["--name", "nats", "--name", "edge"];
-        succeeds(Program::new(PROGRAM).arg("certs").arg(machine.source("./certs")).args(names)).await;
+        succeeds(Program::new(PROGRAM).arg("certs").arg(machine.source(CERTS)).args(names)).await;
         let mut running: BTreeMap<String, Running> = BTreeMap::new();
         while running.len() < services.len() {
             let startable = |(name, keys): &(&String, &Value)| {
@@ -269,6 +300,7 @@ fn what_the_compose_file_says_runs_and_predicts() {
             let (name, keys) = services.iter().find(startable).unwrap_or_else(|| panic!("a circle of depends_on"));
             let service = Service { name, keys: keys.as_object().unwrap() };
             await_needs(&machine, services, &service, &mut running).await;
+            machine.mount(&file, &service);
             let scale = if name == "inference" { 3 } else { 1 };
             let started = start(&mut machine, &service, scale).await;
             running.insert(name.clone(), started);
@@ -286,7 +318,7 @@ fn what_the_compose_file_says_runs_and_predicts() {
         let told = running["init"].processes[0].0.stdout();
         let password = told.lines().find_map(|line| line.trim().strip_prefix("password  ")).unwrap();
         let password = password.split(' ').next().unwrap();
-        uses(&url, &machine.source("./certs").join("ca.pem"), password).await;
+        uses(&url, &machine.source(CERTS).join("ca.pem"), password).await;
 
         for (name, of) in &mut running {
             for (process, _) in &mut of.processes {
@@ -321,6 +353,31 @@ async fn uses(url: &str, ca: &Path, password: &str) {
     assert_eq!(post("/predict", &setosa()).await["label"], "setosa");
     let encrypted = post("/encrypt", &serde_json::json!({"plaintext": "of the cluster"})).await;
     assert_eq!(post("/decrypt", &encrypted).await["plaintext"], "of the cluster");
+}
+
+#[test]
+fn each_service_is_given_the_secrets_that_it_needs_and_no_others() {
+    let file = read();
+    let secrets = file["secrets"].as_object().unwrap();
+    assert!(secrets.iter().all(|(name, secret)| secret["file"] == format!("{CERTS}/{name}")), "{secrets:?}");
+    assert!(!secrets.contains_key("ca.key"), "who has the CA's key can be anybody");
+    for (name, keys) in file["services"].as_object().unwrap() {
+        let service = Service { name, keys: keys.as_object().unwrap() };
+        let mounted = texts(service.get("volumes"));
+        assert!(mounted.iter().all(|volume| !volume.starts_with(['.', '/'])), "{name}: a folder of the machine's");
+        let mut wanted = vec!["ca.pem".to_owned()];
+        if service.is_ours() {
+            wanted.extend([format!("client-{name}.pem"), format!("client-{name}.key")]);
+        }
+        if ["edge", "nats"].contains(&name.as_str()) {
+            wanted.extend(["server.pem".to_owned(), "server.key".to_owned()]);
+        }
+        if ["auth", "crypto", "init"].contains(&name.as_str()) {
+            wanted.push("master.key".to_owned());
+        }
+        let given: Vec<_> = service.secrets().into_iter().map(|(source, _)| source.to_owned()).collect();
+        assert_eq!(given, wanted, "{name}");
+    }
 }
 
 #[test]
