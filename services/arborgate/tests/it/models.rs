@@ -43,6 +43,8 @@ async fn the_same_bytes_are_taken_twice_and_others_are_not(system: &System) {
     let again = put_model(system, &path, file("iris.joblib")).await;
     assert_eq!(again.status, 200, "{}", again.text());
     assert_eq!(again.json(), first.json());
+    let renamed = put_model(system, &format!("{path}?classes=a,b,c"), file("iris.joblib")).await;
+    assert!(problem(&renamed, 409).contains("other names"));
     let other = put_model(system, &path, file("wine.joblib")).await;
     assert!(problem(&other, 409).contains(first.json()["digest"].as_str().unwrap()));
     let named = put_model(system, &format!("{path}x"), file("wine.joblib")).await;

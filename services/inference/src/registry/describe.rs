@@ -60,17 +60,18 @@ impl Faults {
     /// Names that a person reads: 1 to 128 characters, no control characters, each once.
     fn check_names<'a>(&mut self, pointer: &str, names: impl Iterator<Item = &'a str>, advice: &str) {
         let mut seen = HashSet::new();
-        for (i, name) in names.enumerate() {
+        for (number, name) in (1..).zip(names) {
             let characters = name.chars().count();
             if characters == 0 || characters > LONGEST_NAME {
-                let detail = format!("number {i} has {characters} characters; a name has 1 to {LONGEST_NAME}{advice}");
+                let detail =
+                    format!("number {number} has {characters} characters; a name has 1 to {LONGEST_NAME}{advice}");
                 self.add(pointer, detail);
             } else if name.chars().any(char::is_control) {
-                self.add(pointer, format!("number {i} has a control character{advice}"));
+                self.add(pointer, format!("number {number} has a control character{advice}"));
             } else if !seen.insert(name) {
                 self.add(
                     pointer,
-                    format!("number {i}, {name:?}, was there before; each differs from the others{advice}"),
+                    format!("number {number}, {name:?}, was there before; each differs from the others{advice}"),
                 );
             }
         }

@@ -82,7 +82,7 @@ async fn make(registrar: &Registrar, request: &Register) -> Result<Registered, R
     Ok(Registered { manifest, created })
 }
 
-/// What is there already under the name: the same bytes, or a conflict.
+/// What is there already under the name: the same bytes with the names that are wanted, or a conflict.
 async fn existing(registrar: &Registrar, request: &Register) -> Result<Option<Manifest>, Refusal> {
     let key = manifest_key(&request.model, &request.version);
     let found = registrar.bucket.get_json::<Manifest>(&key).await.map_err(|error| unreachable(&error))?;
@@ -94,8 +94,23 @@ async fn existing(registrar: &Registrar, request: &Register) -> Result<Option<Ma
             );
             Err(Refusal::last(ErrorCode::Conflict, detail))
         }
+        Some((manifest, _)) if !has_names(&manifest, request) => {
+            let detail = format!(
+                "{} version {} is there already with other names; use another version, or remove that one first",
+                request.model, request.version
+            );
+            Err(Refusal::last(ErrorCode::Conflict, detail))
+        }
         found => Ok(found.map(|(manifest, _)| manifest)),
     }
+}
+
+/// Whether the names that are wanted, if any, are those that a version has.
+fn has_names(manifest: &Manifest, request: &Register) -> bool {
+    let features = manifest.features.iter().map(|feature| &feature.name);
+    let labels = manifest.classes.iter().flatten().map(|class| &class.label);
+    (request.features.is_empty() || features.eq(&request.features))
+        && (request.classes.is_empty() || labels.eq(&request.classes))
 }
 
 /// Makes the model the default when that is asked, or when it is the only one.

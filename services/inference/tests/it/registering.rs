@@ -69,6 +69,37 @@ async fn other_bytes_under_a_version_are_a_conflict() {
 }
 
 #[tokio::test]
+async fn other_names_for_the_same_bytes_are_a_conflict() {
+    let system = System::new().await;
+    let mut request = system.request("iris", "1", IRIS).await;
+    request.classes = ["setosa", "versicolor", "virginica"].map(String::from).into();
+    let first = system.register(request).await.unwrap().manifest;
+    let given = |features: &[&str], classes: &[&str]| {
+        [features, classes].map(|names| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+    };
+    let own: Vec<&str> = feature_names(&first);
+    for (names, taken) in [
+        (given(&[], &["a", "b", "c"]), false),
+        (given(&["a", "b", "c", "d"], &[]), false),
+        (given(&own, &["setosa", "versicolor"]), false),
+        (given(&[], &[]), true),
+        (given(&own, &[]), true),
+        (given(&own, &["setosa", "versicolor", "virginica"]), true),
+    ] {
+        let mut request = system.request("iris", "1", IRIS).await;
+        [request.features, request.classes] = names;
+        match system.register(request).await {
+            Ok(again) => assert!(taken && !again.created && again.manifest == first),
+            Err(error) => {
+                assert!(!taken && error.code == ErrorCode::Conflict, "{error}");
+                assert!(error.detail.contains("iris version 1") && error.detail.contains("other names"), "{error}");
+            }
+        }
+    }
+    assert_eq!(system.object_names().await, [first.object]);
+}
+
+#[tokio::test]
 async fn the_first_model_is_the_default_and_later_ones_only_when_asked() {
     let system = System::new().await;
     system.add("iris", "1", IRIS).await;
@@ -140,9 +171,9 @@ async fn names_are_checked_all_at_once() {
     let faults: Vec<_> = error.faults.iter().map(|f| (f.pointer.as_str(), f.detail.as_str())).collect();
     let expected = [
         ("features", "there are 5 names; the model has 4 features"),
-        ("features", "number 1, \"a\", was there before; each differs from the others"),
-        ("features", "number 2 has 0 characters; a name has 1 to 128"),
-        ("features", "number 3 has a control character"),
+        ("features", "number 2, \"a\", was there before; each differs from the others"),
+        ("features", "number 3 has 0 characters; a name has 1 to 128"),
+        ("features", "number 4 has a control character"),
         ("classes", "there are 2 labels; the model has 3 classes"),
     ];
     assert_eq!(faults, expected);
