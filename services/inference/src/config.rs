@@ -65,7 +65,8 @@ impl Default for ModelLimits {
     fn default() -> Self {
         let limits = Limits::default();
         Self {
-            max_decompressed: ByteSize(limits.max_bytes as u64),
+            // Of a container's memory, beside the model that is made of it.
+            max_decompressed: ByteSize(512 << 20),
             max_trees: limits.max_trees,
             max_nodes: limits.max_nodes,
             max_depth: limits.max_depth,

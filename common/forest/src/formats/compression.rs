@@ -2,7 +2,7 @@
 //! output; a number in a header never decides how much memory is taken.
 
 use std::borrow::Cow;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
 use crate::error::Error;
 use crate::limits::Limits;
@@ -54,61 +54,86 @@ pub(crate) fn decompress<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Cow<'a,
     let Some(kind) = Compression::of(bytes) else {
         return if bytes.len() > limits.max_bytes { Err(too_large(limits)) } else { Ok(Cow::Borrowed(bytes)) };
     };
-    let mut plain = Vec::new();
-    let rest = expand(kind, bytes, limits.max_bytes, &mut plain).map_err(|source| Error::Compression {
-        format: kind.name(),
-        decompressed: plain.len(),
-        source,
-    })?;
-    if plain.len() > limits.max_bytes {
+    // Once to count and once to keep: a vector that grew would take up to three times what is within, and what is too
+    // large takes nothing.
+    let mut count = Count(0);
+    let counted = expand(kind, bytes, limits.max_bytes, &mut |reader| io::copy(reader, &mut count).map(drop));
+    let rest = counted.map_err(|source| failed(kind, count.0, source))?;
+    if count.0 > limits.max_bytes {
         return Err(too_large(limits));
     }
     if rest > 0 {
         return Err(Error::Trailing { of: "compressed stream", offset: bytes.len() - rest, count: rest });
     }
+    let mut plain = Vec::with_capacity(count.0);
+    expand(kind, bytes, limits.max_bytes, &mut |reader| reader.read_to_end(&mut plain).map(drop))
+        .map_err(|source| failed(kind, count.0, source))?;
     if Compression::of(&plain).is_some() {
         return Err(Error::Format { format: "a file compressed twice", advice: "decompress it once" });
     }
     Ok(Cow::Owned(plain))
 }
 
+fn failed(kind: Compression, decompressed: usize, source: io::Error) -> Error {
+    Error::Compression { format: kind.name(), decompressed, source }
+}
+
+/// Counts what is written and keeps nothing.
+struct Count(usize);
+
+impl Write for Count {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 fn too_large(limits: &Limits) -> Error {
     Error::limit("bytes of the decompressed file", limits.max_bytes)
 }
 
-/// Appends to `plain`, at most one byte more than `most`. Returns how many bytes were left after the stream; 0 also where
-/// the format itself refuses such bytes.
-fn expand(kind: Compression, bytes: &[u8], most: usize, plain: &mut Vec<u8>) -> io::Result<usize> {
+/// Gives `take` a reader of what is within, of at most one byte more than `most`. Returns how many bytes were left after the
+/// stream; 0 also where the format itself refuses such bytes.
+fn expand(
+    kind: Compression,
+    bytes: &[u8],
+    most: usize,
+    take: &mut dyn FnMut(&mut dyn Read) -> io::Result<()>,
+) -> io::Result<usize> {
     let most = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
     match kind {
         Compression::Zlib => {
             let mut reader = flate2::bufread::ZlibDecoder::new(bytes);
-            reader.by_ref().take(most).read_to_end(plain)?;
+            take(&mut reader.by_ref().take(most))?;
             Ok(reader.into_inner().len())
         }
         Compression::Gzip => {
             let mut reader = flate2::bufread::MultiGzDecoder::new(bytes);
-            reader.by_ref().take(most).read_to_end(plain)?;
+            take(&mut reader.by_ref().take(most))?;
             Ok(reader.into_inner().len())
         }
         Compression::Bzip2 => {
             let mut reader = bzip2::bufread::MultiBzDecoder::new(bytes);
-            reader.by_ref().take(most).read_to_end(plain)?;
+            take(&mut reader.by_ref().take(most))?;
             Ok(reader.into_inner().len())
         }
         Compression::Xz => {
             let mut reader = lzma_rust2::XzReader::new_mem_limit(bytes, true, LZMA_WINDOW_KIB);
-            reader.by_ref().take(most).read_to_end(plain)?;
+            take(&mut reader.by_ref().take(most))?;
             Ok(0)
         }
         Compression::Lzma => {
             let mut reader = lzma_rust2::LzmaReader::new_mem_limit(bytes, LZMA_WINDOW_KIB, None)?;
-            reader.by_ref().take(most).read_to_end(plain)?;
+            take(&mut reader.by_ref().take(most))?;
             Ok(reader.into_inner().len())
         }
         Compression::Lz4 => {
             let mut reader = lz4_flex::frame::FrameDecoder::new(bytes);
-            reader.by_ref().take(most).read_to_end(plain)?;
+            take(&mut reader.by_ref().take(most))?;
             let rest = reader.into_inner().len();
             if rest == 0 && !ends_lz4(bytes) {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -128,8 +153,6 @@ fn ends_lz4(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
 
     fn zlib(bytes: &[u8]) -> Vec<u8> {
@@ -146,6 +169,17 @@ mod tests {
         assert!(matches!(decompress(&bomb, &limits), Err(Error::Limit { limit: 1_048_576, .. })));
         let limits = Limits { max_bytes: 4 << 20, ..Limits::default() };
         assert_eq!(decompress(&bomb, &limits).unwrap().len(), 4 << 20);
+    }
+
+    #[test]
+    fn takes_no_more_memory_than_what_is_within() {
+        for size in [1, 100, 5_000, (4 << 20) + 1] {
+            let packed = zlib(&vec![0; size]);
+            let Cow::Owned(plain) = decompress(&packed, &Limits::default()).unwrap() else {
+                panic!("it was compressed")
+            };
+            assert_eq!((plain.len(), plain.capacity()), (size, size));
+        }
     }
 
     #[test]
