@@ -4,6 +4,7 @@
 //! Blocking: for the start of a process and for blocking threads.
 
 mod data_dir;
+mod socket;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -17,6 +18,7 @@ use crate::Error;
 use crate::config::SecretBytes;
 
 pub use data_dir::DataDir;
+pub use socket::SocketPath;
 
 /// For files that only this user may read.
 pub const SECRET_MODE: u32 = 0o600;

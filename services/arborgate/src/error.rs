@@ -26,6 +26,15 @@ pub(crate) enum Error {
         #[source]
         source: MasterKeyError,
     },
+    /// Nothing in the state can be read without it.
+    #[error(
+        "the master key {path} is missing, and the state beside it was made with one: put that key back (a backup does not \
+         hold it)"
+    )]
+    MasterKeyMissing {
+        /// Where it has to be.
+        path: PathBuf,
+    },
     /// A role needs it.
     #[error("auth and crypto need the cluster's master key: give --master-key-file (`arborgate certs` makes one)")]
     NoMasterKey,
@@ -63,6 +72,18 @@ pub(crate) enum Error {
         /// Why.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A password of a user.
+    #[error("the password can not be reset")]
+    Reset(#[source] arborgate_auth::Error),
+    /// The administrator's, of the environment.
+    #[error("{variable} can not be used")]
+    AdminPassword {
+        /// Where it came from.
+        variable: &'static str,
+        /// Why.
+        #[source]
+        source: arborgate_auth::Error,
     },
     /// The demonstration model.
     #[error("the demonstration model can not be added: {0}")]

@@ -12,6 +12,7 @@ use arborgate_runtime::master_key::MasterKey;
 use bytes::Bytes;
 use zeroize::Zeroize;
 
+use crate::console;
 use crate::error::Error;
 use crate::settings::Settings;
 
@@ -24,15 +25,14 @@ pub(crate) const ADMIN_PASSWORD: &str = "ARBORGATE_ADMIN_PASSWORD";
 
 /// What became of the administrator.
 pub(crate) enum Administrator {
-    /// Made, with a password that is told now and never again.
-    Generated(Password),
-    /// Made, with the password of the environment.
-    Given,
+    /// Made, and told.
+    Made,
     /// There already.
     Existed,
 }
 
-/// Makes what is not there.
+/// Makes what is not there, and tells the administrator's password as soon as there is one: whatever fails after that, it
+/// is not lost.
 pub(crate) async fn prepare(bus: &Bus, settings: &Settings, master: &MasterKey) -> Result<Administrator, Error> {
     let meta = bus.create_bucket(&META).await?;
     let known = meta.get_json::<Meta>(&meta_key()).await?.map(|(meta, _)| meta);
@@ -60,7 +60,12 @@ pub(crate) async fn prepare(bus: &Bus, settings: &Settings, master: &MasterKey) 
 async fn administrator(bus: &Bus, settings: &Settings) -> Result<Administrator, Error> {
     let given = std::env::var(ADMIN_PASSWORD).ok().filter(|password| !password.is_empty()).map(Password);
     let was_given = given.is_some();
-    let seeded = arborgate_auth::seed(bus, &settings.auth, given).await.map_err(Error::service("auth"))?;
+    let seeded = arborgate_auth::seed(bus, &settings.auth, given).await.map_err(|error| match error {
+        source @ arborgate_auth::Error::Refused(_) if was_given => {
+            Error::AdminPassword { variable: ADMIN_PASSWORD, source }
+        }
+        other => Error::service("auth")(other),
+    })?;
     match seeded {
         Seeded::Existed => {
             if was_given {
@@ -68,8 +73,10 @@ async fn administrator(bus: &Bus, settings: &Settings) -> Result<Administrator, 
             }
             Ok(Administrator::Existed)
         }
-        Seeded::Created { generated: Some(password) } => Ok(Administrator::Generated(password)),
-        Seeded::Created { generated: None } => Ok(Administrator::Given),
+        Seeded::Created { generated } => {
+            tell(generated)?;
+            Ok(Administrator::Made)
+        }
     }
 }
 
@@ -131,15 +138,14 @@ pub(crate) async fn await_prepared(bus: &Bus, master: Option<&MasterKey>) -> Res
     }
 }
 
-/// What a person reads of the administrator.
-pub(crate) fn tell(administrator: Administrator) -> Option<String> {
-    match administrator {
-        Administrator::Generated(mut password) => {
-            let text = format!("  user      admin\n  password  {}   (shown this once)\n", password.0);
-            password.0.zeroize();
-            Some(text)
-        }
-        Administrator::Given => Some(format!("  user      admin\n  password  as in {ADMIN_PASSWORD}\n")),
-        Administrator::Existed => None,
-    }
+/// Tells a person who the administrator is; a password that was made is told now and never again.
+fn tell(generated: Option<Password>) -> Result<(), Error> {
+    let Some(mut password) = generated else {
+        return console::print(&format!("The administrator:\n  user      admin\n  password  as in {ADMIN_PASSWORD}\n"));
+    };
+    let mut text = format!("The administrator:\n  user      admin\n  password  {}   (shown this once)\n", password.0);
+    password.0.zeroize();
+    let told = console::print(&text);
+    text.zeroize();
+    told
 }

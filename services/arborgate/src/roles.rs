@@ -1,6 +1,5 @@
 //! The roles of a process, started in order and drained in reverse.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use arborgate_edge::{Bound, Surroundings};
 use arborgate_runtime::master_key::MasterKey;
 use arborgate_runtime::metrics::Registry;
 use arborgate_runtime::ops::{CheckHandle, Health};
+use arborgate_runtime::shutdown::Shutdown;
 use arborgate_runtime::tls::Reloader;
 use clap::ValueEnum;
 use futures_util::future::{BoxFuture, FutureExt};
@@ -68,7 +68,6 @@ pub(crate) struct EdgeProcess {
     pub bound: Bound,
     pub certificate: Option<Arc<Reloader>>,
     pub hsts: bool,
-    pub operator_socket: Option<PathBuf>,
 }
 
 type Drain = Box<dyn FnOnce(Duration) -> BoxFuture<'static, ()> + Send>;
@@ -77,6 +76,9 @@ type Drain = Box<dyn FnOnce(Duration) -> BoxFuture<'static, ()> + Send>;
 pub(crate) struct Running {
     /// Where clients connect, with an edge.
     pub address: Option<std::net::SocketAddr>,
+    bus: Bus,
+    health: Health,
+    grace: Duration,
     drains: Vec<(Role, CheckHandle, Drain)>,
 }
 
@@ -95,7 +97,8 @@ fn instance(role: Role) -> Result<InstanceId, Error> {
 
 /// Starts roles, each when the ones before are live.
 pub(crate) async fn start(mut process: Process, roles: &[Role]) -> Result<Running, Error> {
-    let mut running = Running { address: None, drains: Vec::new() };
+    let (bus, health, grace) = (process.bus.clone(), process.health.clone(), *process.settings.shutdown.grace);
+    let mut running = Running { address: None, bus, health, grace, drains: Vec::new() };
     let checks: Vec<CheckHandle> = roles.iter().map(|role| process.health.check(role.name())).collect();
     let mut ordered: Vec<(Role, CheckHandle)> = roles.iter().copied().zip(checks).collect();
     ordered.sort_by_key(|(role, _)| *role);
@@ -144,7 +147,6 @@ async fn start_one(
                 registry,
                 certificate: edge.certificate,
                 hsts: edge.hsts,
-                operator_socket: edge.operator_socket,
             };
             let started = arborgate_edge::start(settings.edge, edge.bound, surroundings).await;
             let started = started.map_err(Error::service(name))?;
@@ -155,11 +157,22 @@ async fn start_one(
 }
 
 impl Running {
+    /// Until a signal, then drains.
+    pub(crate) async fn until(self, signal: impl Future<Output = &'static str>, shutdown: &Shutdown) {
+        let signal = signal.await;
+        tracing::info!(signal, "draining");
+        let (bus, grace) = (self.bus.clone(), self.grace);
+        self.drain().await;
+        bus.close().await;
+        shutdown.drain(grace).await;
+    }
+
     /// Drains in reverse: the edge first, so that what it has under way is answered by the others.
-    pub(crate) async fn drain(mut self, grace: Duration) {
+    async fn drain(mut self) {
+        self.health.drain();
         while let Some((role, check, drain)) = self.drains.pop() {
             check.not_ready("draining");
-            drain(grace).await;
+            drain(self.grace).await;
             tracing::info!(role = role.name(), "drained");
         }
     }

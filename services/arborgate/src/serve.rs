@@ -13,7 +13,7 @@ use arborgate_runtime::telemetry;
 use crate::cli::{ClusterOptions, ServeOptions};
 use crate::console;
 use crate::error::Error;
-use crate::first_start;
+use crate::first_start::{self, Administrator};
 use crate::roles::{self, EdgeProcess, Process, Role};
 use crate::settings::Settings;
 use crate::up::{certificate, read_master_key};
@@ -39,9 +39,7 @@ pub(crate) async fn run(options: &ServeOptions) -> Result<(), Error> {
         health.check(role.name());
     }
     ops::start(&settings.ops, health.clone(), metrics.clone(), shutdown.clone()).await?;
-    let grace = *settings.shutdown.grace;
     let scheme = if settings.edge.tls.enabled { "https" } else { "http" };
-    let ready = health.clone();
     let started = async {
         let bus = connect(&settings, &metrics).await?;
         shutdown.spawn({
@@ -56,23 +54,18 @@ pub(crate) async fn run(options: &ServeOptions) -> Result<(), Error> {
         });
         first_start::await_prepared(&bus, master.as_deref()).await?;
         state_check.ready();
-        let process = Process { settings, bus: bus.clone(), health, metrics, master, edge };
-        Ok::<_, Error>((roles::start(process, &wanted).await?, bus))
+        let process = Process { settings, bus, health, metrics, master, edge };
+        roles::start(process, &wanted).await
     };
     let mut signal = std::pin::pin!(signal);
-    let (running, bus) = tokio::select! {
+    let running = tokio::select! {
         started = started => started?,
         // Nothing is under way before all roles run.
         _ = signal.as_mut() => return Ok(()),
     };
     let at = running.address.map_or_else(String::new, |address| format!(" at {scheme}://{address}"));
     console::print(&format!("arborgate is ready{at} ({})\n", names.join(", ")))?;
-    let signal = signal.await;
-    tracing::info!(signal, "draining");
-    ready.drain();
-    running.drain(grace).await;
-    bus.close().await;
-    shutdown.drain(grace).await;
+    running.until(signal, &shutdown).await;
     Ok(())
 }
 
@@ -83,12 +76,12 @@ pub(crate) async fn init(options: &ClusterOptions) -> Result<(), Error> {
     let path = settings.cluster.master_key_file.as_deref().ok_or(Error::NoMasterKey)?;
     let master = read_master_key(path)?;
     let bus = connect(&settings, &Registry::new()).await?;
-    let administrator = first_start::prepare(&bus, &settings, &master).await?;
+    let prepared = first_start::prepare(&bus, &settings, &master).await;
     bus.close().await;
-    match first_start::tell(administrator) {
-        Some(lines) => console::print(&format!("the cluster is prepared\n\nThe administrator:\n{lines}")),
-        None => console::print("the cluster was prepared before; what was there is as it was\n"),
-    }
+    console::print(match prepared? {
+        Administrator::Made => "\nthe cluster is prepared\n",
+        Administrator::Existed => "the cluster was prepared before; what was there is as it was\n",
+    })
 }
 
 fn master_key(settings: &Settings, roles: &[Role]) -> Result<Option<Arc<MasterKey>>, Error> {
@@ -108,10 +101,10 @@ async fn edge(
     if !roles.contains(&Role::Edge) {
         return Ok(None);
     }
-    let bound = Bound::bind(&settings.edge).await.map_err(Error::service("edge"))?;
+    let bound = Bound::bind(&settings.edge, None).await.map_err(Error::service("edge"))?;
     let (certificate, development) = certificate(settings, &options.tls_dir, &[], shutdown)?;
     let hsts = settings.edge.tls.hsts && !development;
-    Ok(Some(EdgeProcess { bound, certificate, hsts, operator_socket: None }))
+    Ok(Some(EdgeProcess { bound, certificate, hsts }))
 }
 
 async fn connect(settings: &Settings, metrics: &Registry) -> Result<Bus, Error> {

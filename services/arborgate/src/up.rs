@@ -17,7 +17,7 @@ use arborgate_runtime::tls::{Reloader, ensure_dev_material};
 use crate::cli::UpOptions;
 use crate::console;
 use crate::error::Error;
-use crate::first_start::{self, Administrator};
+use crate::first_start;
 use crate::roles::{self, EdgeProcess, Process, Role};
 use crate::settings::Settings;
 
@@ -32,33 +32,22 @@ pub(crate) async fn run(options: &UpOptions) -> Result<(), Error> {
     let _telemetry = telemetry::init(&settings.telemetry, "arborgate", "all-in-one")?;
     let signal = signals()?;
     let data = DataDir::open(&options.data_dir)?;
-    let bound = Bound::bind(&settings.edge).await.map_err(Error::service("edge"))?;
+    let socket = data.join(SOCKET);
+    let bound = Bound::bind(&settings.edge, Some(&socket)).await.map_err(Error::service("edge"))?;
     let (health, metrics, shutdown) = (Health::new(), Registry::new(), Shutdown::new());
     ops::start(&settings.ops, health.clone(), metrics.clone(), shutdown.clone()).await?;
-    let master = Arc::new(master_key(&data.join(MASTER_KEY))?);
+    let master = Arc::new(master_key(&data)?);
     let (certificate, development) = certificate(&settings, &data.join(TLS), &[], &shutdown)?;
     let bus = open_bus(&data, &metrics)?;
-    let administrator = first_start::prepare(&bus, &settings, &master).await?;
+    first_start::prepare(&bus, &settings, &master).await?;
     let secure = certificate.is_some();
-    let edge = EdgeProcess {
-        bound,
-        certificate,
-        hsts: settings.edge.tls.hsts && !development,
-        operator_socket: Some(data.join(SOCKET)),
-    };
-    let grace = *settings.shutdown.grace;
-    let ready = health.clone();
-    let process = Process { settings, bus: bus.clone(), health, metrics, master: Some(master), edge: Some(edge) };
+    let edge = EdgeProcess { bound, certificate, hsts: settings.edge.tls.hsts && !development };
+    let process = Process { settings, bus, health, metrics, master: Some(master), edge: Some(edge) };
     let running = roles::start(process, &Role::ALL).await?;
     let address = running.address.map_or_else(String::new, |a| a.to_string());
     let url = format!("{}://{address}", if secure { "https" } else { "http" });
-    console::print(&welcome(&url, data.path(), administrator, development))?;
-    let signal = signal.await;
-    tracing::info!(signal, "draining");
-    ready.drain();
-    running.drain(grace).await;
-    bus.close().await;
-    shutdown.drain(grace).await;
+    console::print(&welcome(&url, data.path(), development))?;
+    running.until(signal, &shutdown).await;
     Ok(())
 }
 
@@ -73,9 +62,14 @@ pub(crate) fn open_bus(data: &DataDir, metrics: &Registry) -> Result<Bus, Error>
     Ok(Bus::new(opened))
 }
 
-/// The master key of a data folder, made when there is none.
-fn master_key(path: &Path) -> Result<MasterKey, Error> {
+/// The master key of a data folder, made when there is neither it nor a state, which only the key that it was made with can
+/// read.
+fn master_key(data: &DataDir) -> Result<MasterKey, Error> {
+    let path = &data.join(MASTER_KEY);
     if !path.exists() {
+        if data.join(local::STATE_FILE).exists() {
+            return Err(Error::MasterKeyMissing { path: path.clone() });
+        }
         let wrong = |source| Error::MasterKey { path: path.to_owned(), source };
         let key = MasterKey::generate().map_err(wrong)?;
         write_new(path, key.to_text().as_bytes(), SECRET_MODE)?;
@@ -117,14 +111,10 @@ pub(crate) fn certificate(
 }
 
 /// What a person pastes next.
-fn welcome(url: &str, data: &Path, administrator: Administrator, development: bool) -> String {
+fn welcome(url: &str, data: &Path, development: bool) -> String {
     let mut text = format!("arborgate is ready at {url}\n");
     let ca = data.join(TLS).join("ca.pem");
     let trust = if development { format!(" --cacert {}", ca.display()) } else { String::new() };
-    if let Some(lines) = first_start::tell(administrator) {
-        text.push_str("\nThe administrator:\n");
-        text.push_str(&lines);
-    }
     // Writing to a String can not fail.
     let _ = write!(
         text,

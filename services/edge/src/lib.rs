@@ -25,7 +25,7 @@ pub mod operations;
 mod upload;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ use tokio_util::task::TaskTracker;
 pub use api::document;
 pub use config::Config;
 
-use accept::Listener;
+use accept::{Listener, OperatorSocket};
 use front::Front;
 use front::body::BodyLimits;
 use models::gather;
@@ -121,8 +121,6 @@ pub struct Surroundings<'a> {
     pub certificate: Option<Arc<Reloader>>,
     /// Whether to tell browsers to insist on HTTPS.
     pub hsts: bool,
-    /// The operator's socket; only of an all-in-one.
-    pub operator_socket: Option<PathBuf>,
 }
 
 /// A running edge.
@@ -141,23 +139,31 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
 pub struct Bound {
     clients: TcpListener,
     redirect: Option<TcpListener>,
+    operator: Option<OperatorSocket>,
 }
 
 impl Bound {
-    /// Binds.
-    pub async fn bind(config: &Config) -> Result<Self, Error> {
+    /// Binds; the operator's socket only of an all-in-one, in a data folder that the caller holds.
+    pub async fn bind(config: &Config, operator_socket: Option<&Path>) -> Result<Self, Error> {
         let clients = listen(config.listen).await?;
         let redirect = match config.redirect_listen {
             Some(address) => Some(listen(address).await?),
             None => None,
         };
-        Ok(Self { clients, redirect })
+        let operator = match operator_socket {
+            Some(path) => {
+                let bound = OperatorSocket::bind(path);
+                Some(bound.map_err(|source| Error::Socket { path: path.to_owned(), source })?)
+            }
+            None => None,
+        };
+        Ok(Self { clients, redirect, operator })
     }
 }
 
 /// Starts answering; returns when requests are answered.
 pub async fn start(config: Config, bound: Bound, surroundings: Surroundings<'_>) -> Result<Running, Error> {
-    let Surroundings { bus, health, registry, certificate, hsts, operator_socket } = surroundings;
+    let Surroundings { bus, health, registry, certificate, hsts } = surroundings;
     let address = bound.clients.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
     let front = build_front(&config, &bus, health, registry, hsts).await?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -168,10 +174,8 @@ pub async fn start(config: Config, bound: Bound, surroundings: Surroundings<'_>)
         tasks: tasks.clone(),
     };
     let tls = certificate.as_deref().map(accept::tls).transpose()?;
-    #[cfg(unix)]
-    if let Some(path) = operator_socket {
-        let outcome = accept::serve_operator(&path, shared.clone()).await;
-        outcome.map_err(|source| Error::Socket { path, source })?;
+    if let Some(socket) = bound.operator {
+        tasks.spawn(socket.serve(shared.clone()));
     }
     if let Some(redirect) = bound.redirect {
         tasks.spawn(accept::redirect(redirect, address.port(), shared.clone()));

@@ -15,6 +15,8 @@ use redb::{
 use super::contents::{Contents, Record};
 use super::open::OpenError;
 
+/// The file of the state, in its folder.
+pub const STATE_FILE: &str = "state.redb";
 /// The layout of the tables below.
 const FORMAT: u64 = 1;
 const FORMATS: TableDefinition<&str, u64> = TableDefinition::new("format");
@@ -91,10 +93,10 @@ pub(super) fn sync_folder(path: &Path) -> std::io::Result<()> {
     std::fs::File::open(path)?.sync_all()
 }
 
-/// Opens `state.redb` in a folder, or makes it, and reads it.
+/// Opens the state in a folder, or makes it, and reads it.
 pub(super) fn open(folder: &Path) -> Result<(Database, Loaded), OpenError> {
     make_folder(folder)?;
-    let path = folder.join("state.redb");
+    let path = folder.join(STATE_FILE);
     let file = std::fs::OpenOptions::new()
         .read(true)
         .write(true)

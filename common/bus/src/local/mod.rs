@@ -20,6 +20,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::watch;
 
+pub use self::disk::STATE_FILE;
 pub use self::open::OpenError;
 use self::requests::Requests;
 use self::state::State;

@@ -6,7 +6,6 @@ mod body;
 mod caps;
 mod connection;
 mod redirect;
-#[cfg(unix)]
 mod unix;
 
 use std::io;
@@ -23,8 +22,7 @@ use tokio_util::task::TaskTracker;
 
 pub use caps::Caps;
 pub use redirect::redirect;
-#[cfg(unix)]
-pub use unix::serve_operator;
+pub use unix::OperatorSocket;
 
 use crate::config::Connections;
 use crate::front::Front;

@@ -2,31 +2,41 @@
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use arborgate_runtime::files::SocketPath;
 use tokio::net::UnixListener;
 
 use super::Listener;
 use super::connection::Serving;
 use crate::front::address::Peer;
 
-/// Accepts on a socket in the data folder, which only its owner may enter, until told to stop. The caller holds the
-/// folder's lock, so a socket that is there is left from a process that was killed.
-pub async fn serve_operator(path: &Path, shared: Listener) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
+/// A socket in the data folder, which only its owner may enter.
+#[derive(Debug)]
+pub struct OperatorSocket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl OperatorSocket {
+    /// Binds. The caller holds the folder's lock, so a socket that is there is left from a process that was killed.
+    pub fn bind(path: &Path) -> io::Result<Self> {
+        match std::fs::remove_file(path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let listener = UnixListener::bind(SocketPath::of(path)?.as_path())?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+        Ok(Self { listener, path: path.to_owned() })
     }
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    let path = path.to_owned();
-    let tasks = shared.tasks.clone();
-    tasks.spawn(async move {
+
+    /// Accepts until told to stop.
+    pub async fn serve(self, shared: Listener) {
         loop {
             let accepted = tokio::select! {
                 () = shared.stop.cancelled() => break,
-                accepted = listener.accept() => accepted,
+                accepted = self.listener.accept() => accepted,
             };
             match accepted {
                 Ok((stream, _)) => {
@@ -37,7 +47,6 @@ pub async fn serve_operator(path: &Path, shared: Listener) -> io::Result<()> {
             }
         }
         // The next start removes it as well.
-        let _ = std::fs::remove_file(&path);
-    });
-    Ok(())
+        let _ = std::fs::remove_file(&self.path);
+    }
 }
