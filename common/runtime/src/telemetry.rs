@@ -24,6 +24,8 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 use crate::Error;
 use crate::config::{HumanDuration, Secret};
 
+pub use escape::escaped;
+
 pub use context::{Traceparent, current_traceparent, is_exporting, set_parent};
 #[doc(hidden)]
 pub use tracing;

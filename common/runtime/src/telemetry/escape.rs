@@ -1,5 +1,5 @@
-//! Writes the fields of a text log line with every character escaped that could end the line, drive a terminal or
-//! reorder what is read. `tracing-subscriber` does this for values shown by `Debug`, not for `%` (`Display`) and messages.
+//! Text of others, shown with every character escaped that could end a line, drive a terminal or reorder what is read: in
+//! the fields of a text log line, and wherever a person reads it. `tracing-subscriber` does this for values shown by `Debug`, not for `%` (`Display`) and messages.
 
 use std::fmt::{self, Write};
 
@@ -51,6 +51,14 @@ impl Visit for FieldVisitor<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.field(field, format_args!("{value:?}"));
     }
+}
+
+/// A text that came from elsewhere, for a terminal.
+pub fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    // Writing to a String can not fail.
+    let _ = Escaping(&mut out).write_str(text);
+    out
 }
 
 struct Escaping<'a>(&'a mut dyn Write);

@@ -2,6 +2,9 @@
 
 use std::io::{BufRead, IsTerminal};
 
+use arborgate_contracts::permission::Role;
+use arborgate_runtime::telemetry::escaped;
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::json;
@@ -17,8 +20,8 @@ pub(crate) enum Users {
     Add {
         /// The name
         name: String,
-        /// admin, predictor or user
-        #[arg(long = "role", value_name = "ROLE", required = true)]
+        /// What they may do; may be given more than once
+        #[arg(long = "role", value_name = "ROLE", required = true, value_parser = roles())]
         roles: Vec<String>,
     },
     /// List users
@@ -47,8 +50,8 @@ pub(crate) enum Keys {
     Create {
         /// What you call it
         name: String,
-        /// admin, predictor or user
-        #[arg(long = "role", value_name = "ROLE", required = true)]
+        /// What they may do; may be given more than once
+        #[arg(long = "role", value_name = "ROLE", required = true, value_parser = roles())]
         roles: Vec<String>,
         /// Its life in seconds; without it, it does not end
         #[arg(long, value_name = "SECONDS")]
@@ -61,6 +64,10 @@ pub(crate) enum Keys {
         /// Its public part
         id: String,
     },
+}
+
+fn roles() -> PossibleValuesParser {
+    Role::ALL.map(Role::as_str).into()
 }
 
 /// A password from standard input: one line.
@@ -107,10 +114,10 @@ pub(crate) async fn keys(command: Keys, client: &Client) -> Result<(), Error> {
             let body = json!({"name": name, "roles": roles, "expires_in": expires_in});
             let made = client.json(client.request(Method::POST, "/v1/api-keys").json(&body)).await?;
             if client.json {
-                return console::print(&format!("{made:#}\n"));
+                return console::json(&made);
             }
             show(client, &made["key"], &KEY)?;
-            console::print(&format!("\n{}   (shown this once)\n", made["secret"].as_str().unwrap_or_default()))
+            console::print(&format!("\n{}   (shown this once)\n", escaped(made["secret"].as_str().unwrap_or_default())))
         }
         Keys::List => show(client, &client.json(client.request(Method::GET, "/v1/api-keys")).await?, &KEY),
         Keys::Revoke { id } => {

@@ -1,6 +1,6 @@
 //! Backups, streamed.
 
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use futures_util::StreamExt;
@@ -18,19 +18,24 @@ const END: &[u8] = b"arborgate/end.json";
 /// The last entry and the padding after it.
 const TAIL: usize = 64 << 10;
 
-/// Saves a backup; what was cut off is not kept.
+/// Saves a backup; what was cut off is not kept, and no other file is touched.
 pub(crate) async fn save(path: &Path, client: &Client) -> Result<(), Error> {
+    let taken = || Error::Refused(format!("{} is there already; a backup never takes its place", path.display()));
+    if path.symlink_metadata().is_ok() {
+        return Err(taken());
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Of its owner only, under a name of its own; gone with this unless it is kept.
+    let part = tempfile::Builder::new().prefix(".arborgate-backup-").suffix(".part").tempfile_in(folder);
+    let part = part.map_err(file("write a file in", folder))?;
+    let copy = part.as_file().try_clone().map_err(file("write", path))?;
     let response = client.send(client.request(Method::GET, "/v1/backup")).await?;
-    let part = path.with_extension("part");
-    let open = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part);
-    let mut output = tokio::fs::File::from_std(open.map_err(file("write", &part))?);
-    let written = write(response, &mut output, client, &part).await;
-    let kept = written.and_then(|bytes| {
-        // Linking fails where there is a file already: a backup never takes the place of another.
-        std::fs::hard_link(&part, path).map_err(file("write", path)).map(|()| bytes)
-    });
-    std::fs::remove_file(&part).map_err(file("remove", &part))?;
-    console::print(&format!("{} bytes in {}; keep the master key as well, elsewhere\n", kept?, path.display()))
+    let bytes = write(response, &mut tokio::fs::File::from_std(copy), client, path).await?;
+    part.persist_noclobber(path).map_err(|error| match error.error.kind() {
+        ErrorKind::AlreadyExists => taken(),
+        _ => file("write", path)(error.error),
+    })?;
+    console::print(&format!("{bytes} bytes in {}; keep the master key as well, elsewhere\n", path.display()))
 }
 
 async fn write(

@@ -3,6 +3,8 @@
 use clap::Subcommand;
 use reqwest::Method;
 
+use arborgate_runtime::telemetry::escaped;
+
 use super::client::Client;
 use super::show;
 use crate::console;
@@ -26,11 +28,11 @@ pub(crate) async fn run(command: Command, client: &Client) -> Result<(), Error> 
         Command::ExportKey => {
             let keys = client.json(client.request(Method::POST, "/v1/encryption-keys/export")).await?;
             if client.json {
-                return console::print(&format!("{keys:#}\n"));
+                return console::json(&keys);
             }
             // One a line and nothing else, to be piped.
             for key in keys.as_array().into_iter().flatten() {
-                console::print(&format!("{}\n", key["key"].as_str().unwrap_or_default()))?;
+                console::print(&format!("{}\n", escaped(key["key"].as_str().unwrap_or_default())))?;
             }
             Ok(())
         }

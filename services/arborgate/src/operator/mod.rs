@@ -87,7 +87,7 @@ pub(crate) async fn run(command: OperatorCommand) -> Result<(), Error> {
     match command {
         OperatorCommand::Models { command, server } => models::run(command, &Client::new(&server)?).await,
         OperatorCommand::Users { command: accounts::Users::ResetPassword(options), server } => {
-            reset::run(&options, &server.data_dir).await
+            reset::run(&options, &server).await
         }
         OperatorCommand::Users { command, server } => accounts::users(command, &Client::new(&server)?).await,
         OperatorCommand::Keys { command, server } => accounts::keys(command, &Client::new(&server)?).await,
@@ -100,7 +100,7 @@ pub(crate) async fn run(command: OperatorCommand) -> Result<(), Error> {
 /// Prints an answer: as it came, or as a table of these fields.
 fn show(client: &Client, answer: &serde_json::Value, fields: &[(&str, &str)]) -> Result<(), Error> {
     if client.json {
-        return console::print(&format!("{answer:#}\n"));
+        return console::json(answer);
     }
     let rows = answer.as_array().map_or(std::slice::from_ref(answer), Vec::as_slice);
     let cells = |row: &serde_json::Value| fields.iter().map(|(_, field)| cell(row.get(*field))).collect();

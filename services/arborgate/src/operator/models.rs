@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use arborgate_runtime::telemetry::escaped;
 use clap::Subcommand;
 use reqwest::Method;
 use tokio_util::io::ReaderStream;
@@ -84,12 +85,12 @@ async fn add(
         .body(reqwest::Body::wrap_stream(ReaderStream::new(content)));
     let added = client.json(request).await?;
     if client.json {
-        return console::print(&format!("{added:#}\n"));
+        return console::json(&added);
     }
     let count = |field: &str| added[field].as_array().map_or(0, Vec::len);
     console::print(&format!(
         "model '{name}' version {version}: {}, {} features, {} trees\n",
-        added["source"].as_str().unwrap_or("?"),
+        escaped(added["source"].as_str().unwrap_or("?")),
         count("features"),
         added["trees"]
     ))
@@ -115,7 +116,7 @@ async fn digest_of(path: &std::path::Path) -> Result<String, Error> {
 async fn list(client: &Client) -> Result<(), Error> {
     let models = client.json(client.request(Method::GET, "/v1/models")).await?;
     if client.json {
-        return console::print(&format!("{models:#}\n"));
+        return console::json(&models);
     }
     let mut rows = Vec::new();
     for model in models.as_array().into_iter().flatten() {
@@ -154,7 +155,7 @@ async fn remove(client: &Client, name: &str, version: Option<String>) -> Result<
     for version in versions {
         let path = format!("/v1/models/{}/versions/{}", segment(name), segment(&version));
         client.send(client.request(Method::DELETE, &path)).await?;
-        console::print(&format!("removed '{name}' version {version}\n"))?;
+        console::print(&format!("removed '{name}' version {}\n", escaped(&version)))?;
     }
     Ok(())
 }

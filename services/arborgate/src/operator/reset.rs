@@ -1,11 +1,11 @@
 //! A forgotten password, set offline: whoever may write the data folder may do it.
 
-use std::path::Path;
-
+use arborgate_bus::local::STATE_FILE;
 use arborgate_contracts::auth::Password;
 use arborgate_runtime::files::DataDir;
 use arborgate_runtime::metrics::Registry;
 
+use super::ServerOptions;
 use super::accounts::{ResetOptions, read_password};
 use crate::cli::ConfigOptions;
 use crate::console;
@@ -14,16 +14,25 @@ use crate::settings::Settings;
 use crate::up::open_bus;
 
 /// Sets a password in the data folder, which no process may hold.
-pub(crate) async fn run(options: &ResetOptions, data_dir: &Path) -> Result<(), Error> {
+pub(crate) async fn run(options: &ResetOptions, server: &ServerOptions) -> Result<(), Error> {
+    if let Some(server) = &server.server {
+        let text = format!(
+            "a password is reset offline, in --data-dir, not at {server:?}: leave --server and ARBORGATE_SERVER out"
+        );
+        return Err(Error::Refused(text));
+    }
+    let data_dir = &server.data_dir;
     let name = options.name.parse().map_err(|error| Error::Refused(format!("{error}")))?;
-    if !data_dir.is_dir() {
-        return Err(Error::Refused(format!("there is no data folder {}; give it with --data-dir", data_dir.display())));
+    // Opening makes what is not there.
+    if !data_dir.join(STATE_FILE).is_file() {
+        let folder = data_dir.display();
+        return Err(Error::Refused(format!("there is no data folder {folder} with a state; give it with --data-dir")));
     }
     let settings = Settings::of(&ConfigOptions::default())?;
     let given = if options.stdin { Some(Password(read_password()?)) } else { None };
     let data = DataDir::open(data_dir)?;
     let bus = open_bus(&data, &Registry::new())?;
-    let made = arborgate_auth::reset_password(&bus, &settings.auth, &name, given).await.map_err(Error::service("auth"));
+    let made = arborgate_auth::reset_password(&bus, &settings.auth, &name, given).await.map_err(Error::Reset);
     bus.close().await;
     match made? {
         Some(password) => {

@@ -32,7 +32,7 @@ pub(crate) fn program() -> Program {
         .env("ARBORGATE__SHUTDOWN__GRACE", "20s")
 }
 
-fn up(data: &Path) -> Program {
+pub(crate) fn up(data: &Path) -> Program {
     up_at(data, ANY, ANY)
 }
 
@@ -40,7 +40,7 @@ fn up_at(data: &Path, listen: &str, operations: &str) -> Program {
     program().args(["up", "--listen", listen, "--ops-listen", operations, "--data-dir"]).arg(data)
 }
 
-async fn ready(process: &mut Process) -> String {
+pub(crate) async fn ready(process: &mut Process) -> String {
     process.until_line(READY, LIMIT).await.unwrap()
 }
 
@@ -85,13 +85,13 @@ pub(crate) async fn operations(process: &Process) -> String {
     found.unwrap()
 }
 
-fn trusting(data: &Path) -> ClientBuilder {
+pub(crate) fn trusting(data: &Path) -> ClientBuilder {
     let ca = std::fs::read(data.join("tls/ca.pem")).unwrap();
     let ca = reqwest::Certificate::from_pem_bundle(&ca).unwrap();
     Client::builder().tls_certs_only(ca).timeout(LIMIT).redirect(reqwest::redirect::Policy::none())
 }
 
-async fn sign_in(client: &Client, url: &str, password: &str) -> Result<String, StatusCode> {
+pub(crate) async fn sign_in(client: &Client, url: &str, password: &str) -> Result<String, StatusCode> {
     let form = [("username", "admin"), ("password", password)];
     let answer = client.post(format!("{url}/token")).form(&form).send().await.unwrap();
     match answer.status() {
@@ -109,7 +109,7 @@ async fn predicts(client: &Client, url: &str, token: &str) {
     assert_eq!(answer["label"], "setosa");
 }
 
-fn password_of(stdout: &str) -> Option<String> {
+pub(crate) fn password_of(stdout: &str) -> Option<String> {
     let line = stdout.lines().find(|line| line.trim_start().starts_with("password  "))?;
     line.split_whitespace().nth(1).map(str::to_owned)
 }

@@ -21,6 +21,7 @@ mod logs;
 mod matrix;
 mod model_files;
 mod models;
+mod operator;
 mod pages;
 mod parity;
 mod predict;

@@ -108,21 +108,31 @@ impl Api {
     #[oai(path = "/v1/backup", method = "put", operation_id = "restore")]
     async fn restore(&self, admitted: Admitted, incoming: Incoming) -> Result<Rendered<Restored>, Problem> {
         let shared = self.0.get()?;
-        tracing::warn!(by = %admitted.caller.principal, "a backup is restored");
+        let by = &admitted.caller.principal;
         let Incoming(upload, most) = incoming;
         let outcome = backup::restore(shared.bus.clone(), shared.objects.clone(), upload.pieces()).await;
         match outcome {
-            Ok(restored) => Rendered::of(&restored),
+            Ok(restored) => {
+                let backup::Restored { records, artifacts } = restored;
+                tracing::warn!(%by, records, artifacts, "a backup was restored");
+                Rendered::of(&restored)
+            }
             Err(error @ (RestoreError::Malformed(_) | RestoreError::Format { .. })) => {
                 Err(Problem::new(ErrorCode::Invalid, error.to_string()))
             }
             Err(error @ RestoreError::MasterKey) => Err(Problem::new(ErrorCode::Conflict, error.to_string())),
-            Err(RestoreError::Io(error)) if error.kind() == io::ErrorKind::FileTooLarge => Err(refusal(&error, most)),
-            Err(RestoreError::Io(error)) => {
-                Err(Problem::new(ErrorCode::Invalid, format!("this is not a whole backup of Arborgate: {error}")))
+            Err(RestoreError::Io(error))
+                if matches!(error.kind(), io::ErrorKind::FileTooLarge | io::ErrorKind::TimedOut) =>
+            {
+                Err(refusal(&error, most))
             }
+            // The reader's own words repeat bytes of the file.
+            Err(RestoreError::Io(_)) => Err(Problem::new(
+                ErrorCode::Invalid,
+                "this is not a whole backup of Arborgate: it is no tar, or is cut off",
+            )),
             Err(RestoreError::Store(error)) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "a restore was cut off");
+                tracing::error!(%by, error = &error as &dyn std::error::Error, "a restore was cut off");
                 Err(Problem::new(ErrorCode::Unavailable, "the state can not be written now; restore again"))
             }
         }
