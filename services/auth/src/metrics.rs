@@ -65,6 +65,7 @@ impl Metrics {
     }
 
     pub(crate) fn register(&self, registry: &mut Registry) {
+        let registry = registry.sub_registry_with_prefix("auth");
         registry.register("sign_ins", "Sign-ins by outcome", self.sign_ins.clone());
         registry.register("api_key_checks", "API keys checked, by outcome", self.key_checks.clone());
         registry.register("password_hashes", "Password hashes computed, by whose they are", self.hashes.clone());

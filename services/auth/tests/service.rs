@@ -101,12 +101,12 @@ async fn whatever_is_wrong_with_a_sign_in_is_refused_alike_and_costs_a_hash() {
     }
     let metrics = world.metrics();
     for line in [
-        "password_hashes_total{of=\"unknown\"} 3",
-        "password_hashes_total{of=\"known\"} 3",
-        "password_hashes_total{of=\"new\"} 1",
-        "password_hash_seconds_count 7",
-        "sign_ins_total{outcome=\"refused\"} 6",
-        "tokens_total 0",
+        "auth_password_hashes_total{of=\"unknown\"} 3",
+        "auth_password_hashes_total{of=\"known\"} 3",
+        "auth_password_hashes_total{of=\"new\"} 1",
+        "auth_password_hash_seconds_count 7",
+        "auth_sign_ins_total{outcome=\"refused\"} 6",
+        "auth_tokens_total 0",
     ] {
         assert!(metrics.lines().any(|l| l == line), "{line} is not in\n{metrics}");
     }

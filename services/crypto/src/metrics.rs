@@ -36,6 +36,7 @@ impl Default for Metrics {
 
 impl Metrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
+        let registry = registry.sub_registry_with_prefix("crypto");
         let metrics = Self::default();
         registry.register("operations", "Requests, by operation and outcome", metrics.operations.clone());
         let seconds = "Time from a request's arrival to its answer, by operation";

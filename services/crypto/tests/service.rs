@@ -316,14 +316,14 @@ async fn outcomes_and_keys_are_counted() {
     one.rotate().await.unwrap();
     let metrics = one.metrics();
     for line in [
-        "operations_total{operation=\"encrypt\",outcome=\"ok\"} 1",
-        "operations_total{operation=\"encrypt\",outcome=\"too_large\"} 1",
-        "operations_total{operation=\"decrypt\",outcome=\"ok\"} 1",
-        "operations_total{operation=\"decrypt\",outcome=\"decryption_failed\"} 2",
-        "operations_total{operation=\"rotate-key\",outcome=\"ok\"} 1",
-        "operation_seconds_count{operation=\"decrypt\"} 3",
-        "keys 2",
-        "unreadable_keys 0",
+        "crypto_operations_total{operation=\"encrypt\",outcome=\"ok\"} 1",
+        "crypto_operations_total{operation=\"encrypt\",outcome=\"too_large\"} 1",
+        "crypto_operations_total{operation=\"decrypt\",outcome=\"ok\"} 1",
+        "crypto_operations_total{operation=\"decrypt\",outcome=\"decryption_failed\"} 2",
+        "crypto_operations_total{operation=\"rotate-key\",outcome=\"ok\"} 1",
+        "crypto_operation_seconds_count{operation=\"decrypt\"} 3",
+        "crypto_keys 2",
+        "crypto_unreadable_keys 0",
     ] {
         assert!(metrics.lines().any(|l| l == line), "{line} is not in\n{metrics}");
     }

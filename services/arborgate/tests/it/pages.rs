@@ -83,7 +83,14 @@ async fn each_process_counts(system: &System) {
         let answer = system.client().get(format!("http://{address}/metrics")).send().await.unwrap();
         let text = answer.text().await.unwrap();
         assert!(text.ends_with("# EOF\n"), "{name}");
-        assert!(text.lines().any(|line| line.starts_with("arborgate_")), "{name}: {text}");
+        let ours: Vec<&str> =
+            text.lines().filter_map(|line| line.strip_prefix("# TYPE arborgate_")?.split(' ').next()).collect();
+        assert!(!ours.is_empty(), "{name}: {text}");
+        for metric in ours {
+            let whose = metric.split('_').next().unwrap();
+            let known = ["auth", "limiter", "crypto", "inference", "edge", "bus", "nats"].contains(&whose);
+            assert!(known, "{name}: {metric} does not say whose it is");
+        }
         if name.starts_with("edge") || name.starts_with("all-in-one") {
             let counted = text.lines().find_map(|line| {
                 line.strip_prefix("arborgate_edge_requests_total{operation=\"predict\",status=\"2xx\"} ")
