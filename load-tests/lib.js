@@ -94,3 +94,23 @@ export function predictBatch(credential, size, { refusable = false } = {}) {
 export function livez() {
   check(http.get(`${BASE_URL}/livez`, named("livez")), { "livez: 200": (r) => r.status === 200 });
 }
+
+// A steady rate of each kind for so long, and nothing left undone. Of signing in five a minute from one address are let in;
+// one of them was the setup's, one will be the teardown's.
+export function steady(duration, { one, batch }) {
+  const at = (exec, rate, preAllocatedVUs, more) =>
+    ({ executor: "constant-arrival-rate", exec, rate, duration, preAllocatedVUs, maxVUs: 5 * preAllocatedVUs, ...more });
+  return {
+    one: at("one", one, 20),
+    batch: at("batch", batch, 10),
+    token: at("token", 3, 1, { timeUnit: "1m" }),
+  };
+}
+
+// With a token that is fresh.
+export function predictAfterSignIn() {
+  const fresh = signIn();
+  if (fresh) {
+    predictOne(bearer(fresh));
+  }
+}

@@ -1,18 +1,11 @@
 // A usual day in two minutes: single predictions, batches of 100 rows, and somebody who signs in now and then.
 
-import { FLAWLESS, bearer, dropKey, makeKey, predictBatch, predictOne, signIn } from "./lib.js";
+import { FLAWLESS, dropKey, makeKey, predictAfterSignIn, predictBatch, predictOne, steady } from "./lib.js";
 
 const duration = __ENV.DURATION || "2m";
 
 export const options = {
-  scenarios: {
-    one: { executor: "constant-arrival-rate", exec: "one", rate: 300, duration, preAllocatedVUs: 20, maxVUs: 100 },
-    batch: { executor: "constant-arrival-rate", exec: "batch", rate: 20, duration, preAllocatedVUs: 10, maxVUs: 50 },
-    // Five a minute from one address are let in; one of them was the setup's, one will be the teardown's.
-    token: {
-      executor: "constant-arrival-rate", exec: "token", rate: 3, timeUnit: "1m", duration, preAllocatedVUs: 1, maxVUs: 3,
-    },
-  },
+  scenarios: steady(duration, { one: 300, batch: 20 }),
   thresholds: {
     ...FLAWLESS,
     dropped_iterations: ["count==0"],
@@ -27,10 +20,4 @@ export const teardown = dropKey;
 
 export const one = (key) => predictOne(key.credential);
 export const batch = (key) => predictBatch(key.credential, 100);
-
-export function token() {
-  const fresh = signIn();
-  if (fresh) {
-    predictOne(bearer(fresh));
-  }
-}
+export const token = predictAfterSignIn;

@@ -1,17 +1,11 @@
 // For long, at a usual rate: what leaks or grows shows here. `DURATION` shortens it.
 
-import { FLAWLESS, bearer, dropKey, makeKey, predictBatch, predictOne, signIn } from "./lib.js";
+import { FLAWLESS, dropKey, makeKey, predictAfterSignIn, predictBatch, predictOne, steady } from "./lib.js";
 
 const duration = __ENV.DURATION || "30m";
 
 export const options = {
-  scenarios: {
-    one: { executor: "constant-arrival-rate", exec: "one", rate: 100, duration, preAllocatedVUs: 20, maxVUs: 100 },
-    batch: { executor: "constant-arrival-rate", exec: "batch", rate: 5, duration, preAllocatedVUs: 5, maxVUs: 50 },
-    token: {
-      executor: "constant-arrival-rate", exec: "token", rate: 3, timeUnit: "1m", duration, preAllocatedVUs: 1, maxVUs: 3,
-    },
-  },
+  scenarios: steady(duration, { one: 100, batch: 5 }),
   thresholds: {
     ...FLAWLESS,
     dropped_iterations: ["count==0"],
@@ -26,10 +20,4 @@ export const teardown = dropKey;
 
 export const one = (key) => predictOne(key.credential);
 export const batch = (key) => predictBatch(key.credential, 1000);
-
-export function token() {
-  const fresh = signIn();
-  if (fresh) {
-    predictOne(bearer(fresh));
-  }
-}
+export const token = predictAfterSignIn;

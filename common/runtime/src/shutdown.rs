@@ -68,11 +68,6 @@ impl Shutdown {
         self.tasks.spawn(task)
     }
 
-    /// What the drain waits for, to give to code that starts tasks by itself.
-    pub fn tracker(&self) -> TaskTracker {
-        self.tasks.clone()
-    }
-
     /// Begins the shutdown and waits, at most `grace`, until every tracked task has ended.
     pub async fn drain(&self, grace: Duration) -> Drained {
         self.begin();

@@ -17,6 +17,9 @@ macro_rules! conformance {
     };
 }
 
+#[path = "../shared/mod.rs"]
+mod shared;
+
 mod capacity;
 mod closing;
 mod deadline;

@@ -5,21 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use arborgate_bus::local::{Config as LocalConfig, LocalBus};
 use arborgate_bus::{
-    Bucket, BucketBackend, Bus, BusError, CallError, Client, Directory, Entry, Handler, Meta, Objects, RequestError,
-    Serving, StoreError, Subscription, Transport, Watch,
+    Bucket, BucketBackend, Bus, CallError, Client, Directory, Entry, Meta, RequestError, StoreError, Watch,
 };
-use arborgate_contracts::bucket::{BucketSpec, LIMITS};
+use arborgate_contracts::bucket::LIMITS;
 use arborgate_contracts::limiter::{Borrow, Decide, Decision, Limit, Loan, Returned};
 use arborgate_contracts::{ErrorCode, InstanceId, Key, RequestId, Service, ServiceError, Subject};
 use arborgate_limiter::{Config, Running, start_with_clock};
 use arborgate_runtime::config::HumanDuration;
+use arborgate_testkit::faulty;
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
 /// A deadline that no passing test reaches.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
@@ -41,8 +40,7 @@ pub(crate) fn config() -> Config {
 impl Stage {
     pub(crate) async fn with(replicas: usize, config: Config) -> Self {
         let faults = Arc::new(Faults::default());
-        let inner = LocalBus::open(LocalConfig::default()).unwrap();
-        let bus = Bus::new(Arc::new(Faulty { inner, faults: Arc::clone(&faults) }));
+        let bus = faulty::bus(Arc::new(Faulted(Arc::clone(&faults)))).unwrap();
         let directory = Directory::start(&bus, Service::Limiter).await.unwrap();
         let client = Client::new(bus.clone(), directory.clone());
         let now = Arc::new(AtomicU64::new(1_800_000_000_000));
@@ -215,67 +213,13 @@ impl BucketBackend for FaultyBucket {
     }
 }
 
-struct Faulty {
-    inner: Arc<LocalBus>,
-    faults: Arc<Faults>,
-}
+struct Faulted(Arc<Faults>);
 
-impl Faulty {
-    fn wrap(&self, inner: Bucket) -> Bucket {
-        Bucket::new(Arc::new(FaultyBucket { inner, faults: Arc::clone(&self.faults) }))
-    }
-}
-
-#[async_trait]
-impl Transport for Faulty {
-    async fn request(&self, subject: &Subject, payload: Bytes, meta: Meta) -> Result<Bytes, RequestError> {
-        self.inner.request(subject, payload, meta).await
-    }
-
-    async fn serve(
-        &self,
-        subject: &Subject,
-        group: Option<&str>,
-        capacity: usize,
-        handler: Arc<dyn Handler>,
-    ) -> Result<Serving, BusError> {
-        self.inner.serve(subject, group, capacity, handler).await
-    }
-
-    async fn publish(&self, subject: &Subject, payload: Bytes) -> Result<(), BusError> {
-        self.inner.publish(subject, payload).await
-    }
-
-    async fn subscribe(&self, subject: &Subject, capacity: usize) -> Result<Subscription, BusError> {
-        self.inner.subscribe(subject, capacity).await
-    }
-
-    fn max_payload(&self) -> usize {
-        self.inner.max_payload()
-    }
-
-    fn connected(&self) -> watch::Receiver<bool> {
-        self.inner.connected()
-    }
-
-    async fn bucket(&self, spec: &'static BucketSpec) -> Result<Bucket, StoreError> {
-        self.inner.bucket(spec).await.map(|bucket| self.wrap(bucket))
-    }
-
-    async fn create_bucket(&self, spec: &'static BucketSpec) -> Result<Bucket, StoreError> {
-        self.faults.made_anew.fetch_add(1, Ordering::SeqCst);
-        self.inner.create_bucket(spec).await.map(|bucket| self.wrap(bucket))
-    }
-
-    async fn objects(&self, bucket: &'static str) -> Result<Objects, StoreError> {
-        self.inner.objects(bucket).await
-    }
-
-    async fn create_objects(&self, bucket: &'static str) -> Result<Objects, StoreError> {
-        self.inner.create_objects(bucket).await
-    }
-
-    async fn close(&self) {
-        self.inner.close().await;
+impl faulty::Faults for Faulted {
+    fn bucket(&self, bucket: Bucket, made: bool) -> Bucket {
+        if made {
+            self.0.made_anew.fetch_add(1, Ordering::SeqCst);
+        }
+        Bucket::new(Arc::new(FaultyBucket { inner: bucket, faults: Arc::clone(&self.0) }))
     }
 }
