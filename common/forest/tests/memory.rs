@@ -78,6 +78,20 @@ fn attacks_stay_within_twenty_times_the_file() {
     assert!(result && peak < 20 * bytes.len(), "{peak} bytes for {}", bytes.len());
 }
 
+/// A few bytes that stand for many: they are kept once, if they may be kept at all.
+fn bombs_take_what_is_within() {
+    use std::io::Write as _;
+    let within = (32 << 20) + 1;
+    let mut writer = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    writer.write_all(&vec![0; within]).unwrap();
+    let bomb = writer.finish().unwrap();
+    for (max_bytes, most) in [(within, within + (1 << 20)), (within - 1, 1 << 20)] {
+        let limits = arborgate_forest::Limits { max_bytes, ..Default::default() };
+        let (result, peak) = peak(|| Model::read(&bomb, &limits.into()).is_err());
+        assert!(result && peak < most, "{peak} bytes for {within}, {max_bytes} allowed");
+    }
+}
+
 fn texts_stay_within_twenty_times_the_file() {
     const HEAD: &str = "tree\nversion=v4\nnum_class=1\nnum_tree_per_iteration=1\nlabel_index=0\nmax_feature_idx=0\n\
                         feature_names=a\nfeature_infos=none\n\nTree=0\n";
@@ -199,6 +213,7 @@ fn predicting_allocates_nothing_after_the_first_call() {
 #[test]
 fn memory_is_bounded() {
     attacks_stay_within_twenty_times_the_file();
+    bombs_take_what_is_within();
     texts_stay_within_twenty_times_the_file();
     catboost_stays_within_twenty_times_the_file();
     models_take_little_more_than_their_file();
