@@ -88,7 +88,7 @@ impl Model {
         if sum.start.is_empty() || sum.start.iter().any(|base| base.is_nan()) {
             return Err(Error::model("there are no margins, or one starts from NaN"));
         }
-        if let Finish::ScaleAndShift { shift, .. } = &sum.finish
+        if let Finish::ScaleAndShift { shift, .. } | Finish::DivideAndShift { shift, .. } = &sum.finish
             && shift.len() != sum.start.len()
         {
             return Err(Error::model(format!("{} shifts for {} margins", shift.len(), sum.start.len())));

@@ -28,6 +28,10 @@ pub enum Step {
     Fill(f64),
     /// What is at most so far from 0 becomes 0.
     Flush(f64),
+    /// To the nearest `f32`.
+    Single,
+    /// Without its fraction.
+    Truncate,
 }
 
 impl Column {
@@ -43,6 +47,11 @@ impl Column {
     }
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "rounding is what it is for")]
+fn round(x: f64) -> f64 {
+    f64::from(x as f32)
+}
+
 impl Step {
     fn apply(&self, x: f64) -> f64 {
         match *self {
@@ -55,6 +64,8 @@ impl Step {
             Self::Fill(value) if x.is_nan() => value,
             Self::Flush(bound) if x.abs() <= bound => 0.0,
             Self::Clip(..) | Self::Fill(_) | Self::Flush(_) => x,
+            Self::Single => round(x),
+            Self::Truncate => x.trunc(),
         }
     }
 }

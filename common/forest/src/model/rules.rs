@@ -71,6 +71,13 @@ pub enum Finish {
         /// For each.
         shift: Vec<f64>,
     },
+    /// Each is divided, then a number of its own is added (ONNX's averages with base values).
+    DivideAndShift {
+        /// For all.
+        by: f64,
+        /// For each.
+        shift: Vec<f64>,
+    },
 }
 
 /// How the class of a row is chosen.

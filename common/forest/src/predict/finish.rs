@@ -35,6 +35,11 @@ pub(super) fn finish(finish: &Finish, precision: Precision, margins: &mut [f64])
             margins.iter_mut().for_each(|sum| *sum = f64::from(*sum as f32 / *by as f32));
         }
         Finish::Divide(by) => margins.iter_mut().for_each(|sum| *sum /= by),
+        Finish::DivideAndShift { by, shift } => {
+            for (sum, shift) in margins.iter_mut().zip(shift) {
+                *sum = if single { f64::from(*sum as f32 / *by as f32 + *shift as f32) } else { *sum / by + shift };
+            }
+        }
         Finish::ScaleAndShift { scale, shift } => {
             for (sum, shift) in margins.iter_mut().zip(shift.iter().cycle()) {
                 *sum =

@@ -29,6 +29,9 @@ pub fn margins(model: &Model, row: &[f64]) -> Vec<f64> {
     match &sum.finish {
         Finish::Nothing => {}
         Finish::Divide(by) => margins.iter_mut().for_each(|margin| *margin = round(*margin / by)),
+        Finish::DivideAndShift { by, shift } => {
+            margins.iter_mut().zip(shift).for_each(|(margin, shift)| *margin = round(round(*margin / by) + shift));
+        }
         Finish::ScaleAndShift { scale, shift } => {
             margins.iter_mut().zip(shift).for_each(|(margin, shift)| *margin = round(round(*margin * scale) + shift));
         }
