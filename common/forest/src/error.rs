@@ -108,7 +108,7 @@ pub enum Error {
 }
 
 const EXPECTED: &str = "scikit-learn and LightGBM models saved by joblib or pickle (plain, zlib, gzip, bz2, xz, lzma or lz4), \
-                        LightGBM text, and CatBoost JSON";
+                        LightGBM text, CatBoost JSON, and ONNX";
 
 fn hint(advice: &str) -> String {
     if advice.is_empty() { String::new() } else { format!("; {advice}") }

@@ -22,6 +22,7 @@
 //! | scikit-learn 1.1 to 1.9 | `joblib.dump` and `pickle.dump`, protocols 0 to 5; plain, zlib, gzip, bz2, xz, lzma, lz4 | `RandomForest`, `ExtraTrees`, `DecisionTree`, `ExtraTree`, each as classifier and regressor, one output or several |
 //! | LightGBM 2.3 to 4 | `Booster.save_model` text, versions 3 and 4; `pickle` and `joblib` as above | gbdt, dart and random forests of every objective, linear trees, categories; `Booster`, `LGBMClassifier`, `LGBMRegressor`, `LGBMRanker` |
 //! | CatBoost 1.0 to 1.2 | `save_model(…, format="json")` | oblivious, depthwise and lossguide trees over numbers and one-hot categories ([`catboost_category`]), every loss of its own |
+//! | ONNX (skl2onnx, onnxmltools, others) | IR 3 to 14, ai.onnx.ml 1 to 5 | graphs that are a chain around one `TreeEnsembleClassifier`, `TreeEnsembleRegressor` or `TreeEnsemble`, as converters write them of forests and boosting: `Scaler`, `Imputer`, arithmetic by constants, picked and joined columns before it; `ZipMap`, `LabelEncoder`, `Cast`, `Normalizer` (L1) after it |
 //!
 //! A file is known by its content, never by its name. What is not in the table is refused with an [`Error`] that says
 //! what it looks like, where, and what would work instead.
@@ -37,6 +38,8 @@
 //! - Of CatBoost also the margins (`RawFormulaVal`) and all values equal the trained model's bit for bit; with AVX2 it takes
 //!   `exp` in groups of four, which is what is repeated here. `RMSEWithUncertainty` gives mean and variance, as `predict` does.
 //!   A category is given as the number that [`catboost_category`] has for its text.
+//! - Of ONNX, values and labels equal onnxruntime's (1.32, one thread) bit for bit, also where it differs from the operators'
+//!   description (a lone target knows no `LOGISTIC`). Where rows are of doubles and the model takes floats, they are cast first.
 //! - Reading runs nothing that the file says, builds only the classes it knows, and allocates in proportion to the
 //!   bytes it has seen, below [`Limits`].
 //!
@@ -58,7 +61,9 @@ pub use compiled::{CompileError, Compiled};
 pub use error::Error;
 pub use formats::catboost_category;
 pub use limits::{Limits, Options, Rounds};
-pub use link::{CatBoostLink, LightGbmConvert, LightGbmLink, Link, OnnxLink, SklearnLink, XgboostLink};
+pub use link::{
+    CatBoostLink, LightGbmConvert, LightGbmLink, Link, OnnxLink, OnnxPair, OnnxTransform, SklearnLink, XgboostLink,
+};
 pub use model::{
     Categories, CategoryRule, Column, Combine, Decision, Feature, FeatureKind, Finish, Input, Label, Linear, Model,
     Node, Parts, Precision, Source, Split, Step, Sum, Task, Test, Tree, TreeParts,

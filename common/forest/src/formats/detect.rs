@@ -94,8 +94,6 @@ fn other(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
         }
         [b'{' | b'[', ..] => Some("JSON"),
         _ if is_safetensors(bytes) => Some("a safetensors file"),
-        // ModelProto: ir_version, then a length-delimited field
-        [0x08, 1..=20, 0x12 | 0x1a | 0x22 | 0x32 | 0x3a | 0x42, ..] => Some("an ONNX model"),
         [_, _, _, _, b'T', b'F', b'L', b'3', ..] => Some("a TensorFlow Lite model"),
         _ => None,
     };
@@ -124,7 +122,6 @@ mod tests {
             (b"{\"name\":\"tree\",\"num_class\":1,\"num_tree_per_iteration\":1}", "LightGBM JSON"),
             (b"{\"tree_info\":[]}", "booster.save_model"),
             (b"CBM1\x10\0\0\0", "CatBoost binary"),
-            (b"\x08\x08\x12\x08skl2onnx", "ONNX"),
             (b"\x89HDF\r\n\x1a\n\0\0", "HDF5"),
             (b"PK\x03\x04\x14\0", "zip archive"),
             (b"\x02\0\0\0\0\0\0\0{}", "safetensors"),

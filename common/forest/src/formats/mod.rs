@@ -5,6 +5,7 @@ mod catboost;
 mod compression;
 mod detect;
 mod lightgbm;
+mod onnx;
 mod pickle;
 mod sklearn;
 
@@ -27,6 +28,9 @@ impl Model {
         }
         if detect::is_catboost(&plain) {
             return catboost::model(&plain, limits);
+        }
+        if onnx::is_model(&plain) {
+            return onnx::model(&plain, limits);
         }
         detect::refuse_others(&plain)?;
         let pickle = pickle::read(&plain, limits)?;

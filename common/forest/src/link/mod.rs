@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use catboost::CatBoostLink;
 pub use lightgbm::{LightGbmConvert, LightGbmLink};
-pub use onnx::OnnxLink;
+pub use onnx::{OnnxLink, OnnxPair, OnnxTransform};
 pub use sklearn::SklearnLink;
 pub use xgboost::XgboostLink;
 

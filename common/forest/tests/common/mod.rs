@@ -3,6 +3,7 @@
 
 pub mod catboost;
 pub mod naive;
+pub mod onnx;
 pub mod reference;
 
 use std::io::Read;
