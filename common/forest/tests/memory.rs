@@ -4,7 +4,10 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+mod common;
+
 use arborgate_forest::{Compiled, Model, Options, Output};
+use common::onnx::{File, Held, Node, alone, bytes, classifier, floats, int, regressor, tensor, v5};
 use ndarray::Array2;
 
 struct Counting;
@@ -182,6 +185,61 @@ fn catboost_stays_within_twenty_times_the_file() {
     }
 }
 
+/// Messages in which a few bytes stand for much.
+fn onnx_stays_within_twenty_times_the_file() {
+    let big = 1 << 20;
+    let mut forest = File::new(Vec::new(), &["y"]);
+    let model = |graph: Vec<u8>| {
+        [vec![0x08, 8], bytes(8, &[bytes(1, b"ai.onnx.ml"), int(2, 3)].concat()), bytes(7, &graph)].concat()
+    };
+    // packed whole numbers of one byte, and the shortest modes
+    let packed = |values: Vec<u8>| Held::Raw(bytes(8, &values));
+    let leaves = big / 16;
+    let zeros = || packed(vec![0; leaves]);
+    let ids = || Held::Ints((0..leaves as i64).collect());
+    let trees = Node::new("TreeEnsembleRegressor", "ai.onnx.ml", &["x"], &["y"])
+        .with("nodes_treeids", ids())
+        .with("nodes_nodeids", zeros())
+        .with("nodes_featureids", zeros())
+        .with("nodes_modes", Held::Texts(vec!["LEAF"; leaves]))
+        .with("nodes_values", Held::Floats(vec![0.; leaves]))
+        .with("nodes_truenodeids", zeros())
+        .with("nodes_falsenodeids", zeros())
+        .with("target_treeids", ids())
+        .with("target_nodeids", zeros())
+        .with("target_ids", zeros())
+        .with("target_weights", Held::Floats(vec![1.; leaves]))
+        .with("n_targets", Held::Int(1000));
+    forest.nodes = vec![trees.clone()];
+    // one leaf a tree, alone with its target, and each with weights for two of many
+    let spread = trees
+        .with("target_treeids", Held::Ints((0..leaves as i64).map(|at| at / 2).collect()))
+        .with("target_ids", Held::Ints((0..leaves as i64).map(|at| at % 2).collect()));
+    let texts = classifier().with("classlabels_int64s", Held::Raw(bytes(9, b"").repeat(big)));
+    let cases = [
+        model(bytes(1, &[]).repeat(big)),
+        model(bytes(1, &bytes(4, b"")).repeat(big)),
+        model(bytes(5, &[]).repeat(big)),
+        model(bytes(11, &[]).repeat(big)),
+        model(bytes(12, &bytes(1, b"")).repeat(big)),
+        model(bytes(1, &[bytes(4, b"Concat"), bytes(1, b"").repeat(big)].concat())),
+        model(bytes(1, &[bytes(4, b"Concat"), bytes(5, &bytes(1, b"a")).repeat(big)].concat())),
+        [vec![0x08, 8], bytes(8, &[]).repeat(big)].concat(),
+        forest.write(),
+        alone(spread).write(),
+        alone(texts).write(),
+        alone(regressor().with("nodes_nodeids", packed(vec![0; big]))).write(),
+        alone(regressor().with("nodes_values_as_tensor", Held::Tensor(tensor("v", 1, &[1 << 40], &[])))).write(),
+        alone(v5().with("membership_values", Held::Tensor(floats("m", &vec![1.0; big])))).write(),
+        alone(v5().with("nodes_modes", Held::Tensor(tensor("m", 2, &[big as i64], &vec![0; big])))).write(),
+    ];
+    for (number, file) in cases.iter().enumerate() {
+        let (result, peak) = peak(|| Model::read(file, &Options::default()));
+        let bound = 20 * file.len() + 65_536;
+        assert!(peak < bound, "{number}: {peak} bytes for {}: {:?}", file.len(), result.map(|model| model.n_nodes()));
+    }
+}
+
 fn models_take_little_more_than_their_file() {
     for name in ["rf_iris.joblib", "rf_iris_pair.joblib", "ext_diabetes_random_state.joblib", "dt_one_class.joblib"] {
         let bytes = fixture(name);
@@ -216,6 +274,7 @@ fn memory_is_bounded() {
     bombs_take_what_is_within();
     texts_stay_within_twenty_times_the_file();
     catboost_stays_within_twenty_times_the_file();
+    onnx_stays_within_twenty_times_the_file();
     models_take_little_more_than_their_file();
     predicting_allocates_nothing_after_the_first_call();
 }
