@@ -23,6 +23,7 @@
 //! | LightGBM 2.3 to 4 | `Booster.save_model` text, versions 3 and 4; `pickle` and `joblib` as above | gbdt, dart and random forests of every objective, linear trees, categories; `Booster`, `LGBMClassifier`, `LGBMRegressor`, `LGBMRanker` |
 //! | CatBoost 1.0 to 1.2 | `save_model(…, format="json")` | oblivious, depthwise and lossguide trees over numbers and one-hot categories ([`catboost_category`]), every loss of its own |
 //! | ONNX (skl2onnx, onnxmltools, others) | IR 3 to 14, ai.onnx.ml 1 to 5 | graphs that are a chain around one `TreeEnsembleClassifier`, `TreeEnsembleRegressor` or `TreeEnsemble`, as converters write them of forests and boosting: `Scaler`, `Imputer`, arithmetic by constants, picked and joined columns before it; `ZipMap`, `LabelEncoder`, `Cast`, `Normalizer` (L1) after it |
+//! | XGBoost 1.0 to 3.4 | `save_model` as JSON and UBJSON; `joblib.dump` and `pickle.dump` (since 1.3); compressed as above | gbtree and DART, every objective, several outputs (also in one tree), categories (since 1.7.3), by `Booster` and by the scikit-learn wrapper |
 //!
 //! A file is known by its content, never by its name. What is not in the table is refused with an [`Error`] that says
 //! what it looks like, where, and what would work instead.
@@ -33,6 +34,10 @@
 //!   any order there, here never). They do not depend on how many rows are predicted together.
 //! - LightGBM's margins, values and labels are its own bit for bit, as it predicts after loading the file again
 //!   (`cross_entropy_lambda`: as since 3.3); rows may hold NaN, infinities and unseen categories.
+//! - Margins and values of XGBoost equal those of the version that saved the file bit for bit, as `Booster.predict` gives
+//!   them (`inplace_predict` rounds DART otherwise). Classifiers give what `XGBClassifier` gives: of two classes `[1 - v, v]`,
+//!   whatever number v the objective has, and the second class where v is above one half; `multi:softmax` gives
+//!   probabilities by XGBoost's own softmax, where the wrapper takes another.
 //! - Input is refused where scikit-learn refuses it: what is infinite as `f32`, and NaN where that version and estimator
 //!   take none ([`Model::missing_allowed`]).
 //! - Of CatBoost also the margins (`RawFormulaVal`) and all values equal the trained model's bit for bit; with AVX2 it takes
@@ -62,7 +67,8 @@ pub use error::Error;
 pub use formats::catboost_category;
 pub use limits::{Limits, Options, Rounds};
 pub use link::{
-    CatBoostLink, LightGbmConvert, LightGbmLink, Link, OnnxLink, OnnxPair, OnnxTransform, SklearnLink, XgboostLink,
+    CatBoostLink, LightGbmConvert, LightGbmLink, Link, OnnxLink, OnnxPair, OnnxTransform, SklearnLink, XgboostCurve,
+    XgboostLink,
 };
 pub use model::{
     Categories, CategoryRule, Column, Combine, Decision, Feature, FeatureKind, Finish, Input, Label, Linear, Model,

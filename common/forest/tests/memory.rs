@@ -240,6 +240,56 @@ fn onnx_stays_within_twenty_times_the_file() {
     }
 }
 
+/// XGBoost's JSON, with as much as the format allows of what takes little room there and much in memory.
+fn crowded_xgboost_stays_within_twenty_times_the_file() {
+    let file = |names: &str, kinds: &str, cats: &str, trees: &str, count: usize| {
+        let zeros = vec!["0"; count].join(",");
+        format!(
+            "{{\"learner\":{{\"attributes\":{{}},\"feature_names\":[{names}],\"feature_types\":[{kinds}],\"gradient_booster\":\
+             {{\"model\":{{\"cats\":{{\"enc\":[{cats}],\"feature_segments\":[],\"sorted_idx\":[]}},\"trees\":[{trees}],\
+             \"tree_info\":[{zeros}]}},\"name\":\"gbtree\"}},\"learner_model_param\":{{\"base_score\":\"0\",\
+             \"num_class\":\"0\",\"num_feature\":\"100000\"}},\"objective\":{{\"name\":\"reg:squarederror\"}}}},\
+             \"version\":[3,2,0]}}"
+        )
+    };
+    let tree = |splits: usize| {
+        let nodes = 2 * splits + 1;
+        let list =
+            |number: &dyn Fn(usize) -> i64| (0..nodes).map(|at| number(at).to_string()).collect::<Vec<_>>().join(",");
+        let child = |at: usize, side: usize| if at < splits { i64::try_from(2 * at + side).unwrap() } else { -1 };
+        let zeros = list(&|_| 0);
+        format!(
+            "{{\"left_children\":[{}],\"right_children\":[{}],\"split_indices\":[{zeros}],\"split_conditions\":[{zeros}],\
+             \"default_left\":[{zeros}],\"loss_changes\":[{zeros}],\"sum_hessian\":[{zeros}],\
+             \"tree_param\":{{\"num_nodes\":\"{nodes}\"}}}}",
+            list(&|at| child(at, 1)),
+            list(&|at| child(at, 2)),
+        )
+    };
+    let list = |count: usize, element: &dyn Fn(usize) -> String| (0..count).map(element).collect::<Vec<_>>().join(",");
+    let names = list(100_000, &|at| format!("\"{at:x}\""));
+    let kinds = list(100_000, &|_| "\"\"".to_owned());
+    let texts = {
+        let (offsets, values) = (list(200_001, &|at| at.to_string()), list(200_000, &|_| "97".to_owned()));
+        format!("{{\"offsets\":[{offsets}],\"values\":[{values}]}}")
+    };
+    let integers = format!("{{\"type\":15,\"values\":[{}]}}", list(200_000, &|at| at.to_string()));
+    let cats = |one: &str| format!("{one},{}", list(99_999, &|_| "{\"type\":15,\"values\":[]}".to_owned()));
+    let cases = [
+        ("features", file(&names, &kinds, "", &tree(1), 1)),
+        ("texts", file(&names, &kinds, &cats(&texts), &tree(1), 1)),
+        ("integers", file(&names, &kinds, &cats(&integers), &tree(1), 1)),
+        ("small trees", file(&names, &kinds, "", &vec![tree(0); 20_000].join(","), 20_000)),
+        ("trees", file(&names, &kinds, "", &vec![tree(1); 20_000].join(","), 20_000)),
+        ("one tree", file(&names, &kinds, "", &tree(200_000), 1)),
+    ];
+    for (what, bytes) in cases {
+        let (result, peak) = peak(|| Model::read(bytes.as_bytes(), &Options::default()).map(drop));
+        result.unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert!(peak < 20 * bytes.len(), "{what}: {peak} bytes for {}", bytes.len());
+    }
+}
+
 fn models_take_little_more_than_their_file() {
     for name in ["rf_iris.joblib", "rf_iris_pair.joblib", "ext_diabetes_random_state.joblib", "dt_one_class.joblib"] {
         let bytes = fixture(name);
@@ -275,6 +325,7 @@ fn memory_is_bounded() {
     texts_stay_within_twenty_times_the_file();
     catboost_stays_within_twenty_times_the_file();
     onnx_stays_within_twenty_times_the_file();
+    crowded_xgboost_stays_within_twenty_times_the_file();
     models_take_little_more_than_their_file();
     predicting_allocates_nothing_after_the_first_call();
 }

@@ -105,7 +105,7 @@ fn other_estimators_are_refused_with_what_would_work() {
         ("sklearn.pipeline", "Pipeline", "save the forest itself"),
         ("sklearn.ensemble._gb", "GradientBoostingClassifier", "this version reads RandomForest"),
         ("sklearn.ensemble._forest", "RandomTreesEmbedding", "this version reads RandomForest"),
-        ("xgboost.sklearn", "XGBClassifier", "scikit-learn's forests and trees only"),
+        ("xgboost.sklearn", "XGBModel", "save the model by `save_model(\"model.json\")`"),
         ("lightgbm.dask", "DaskLGBMClassifier", "of LightGBM this version reads Booster, LGBMClassifier"),
     ] {
         let said = said(&pickle(&Py::NewObj(Box::new(Py::Global(module, name)))));

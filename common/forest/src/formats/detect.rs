@@ -3,6 +3,7 @@
 use crate::error::Error;
 
 const SAVE_WITH_JOBLIB: &str = "save the estimator itself with `joblib.dump(model, \"model.pkl\")`";
+const SAVE_AS_JSON: &str = "load it in an XGBoost before 3.1 and save it by `save_model(\"model.json\")`";
 const NEEDS_SKLEARN: &str = "train or export a scikit-learn forest";
 
 /// How far into a text the keys that tell one JSON from another are looked for, in bytes.
@@ -14,8 +15,7 @@ const MAGIC: &[(&[u8], &str, &str)] = &[
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file (Keras)", SAVE_WITH_JOBLIB),
     (b"\x93NUMPY", "a numpy .npy array", SAVE_WITH_JOBLIB),
     (b"CBM1", "a CatBoost binary model", "save it with `model.save_model(\"model.json\", format=\"json\")`"),
-    (b"{L\0\0\0\0\0\0\0", "an XGBoost UBJSON model", NEEDS_SKLEARN),
-    (b"binf", "an XGBoost model in its old binary format", NEEDS_SKLEARN),
+    (b"binf", "an XGBoost model in its old binary format", SAVE_AS_JSON),
     (b"PAR1", "a Parquet file", SAVE_WITH_JOBLIB),
     (b"ARROW1", "an Arrow file", SAVE_WITH_JOBLIB),
     (b"GGUF", "a GGUF model", NEEDS_SKLEARN),
@@ -29,6 +29,20 @@ const MAGIC: &[(&[u8], &str, &str)] = &[
     (b"version https://git-lfs", "a Git LFS pointer", "fetch the file itself with `git lfs pull`"),
     (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19", "a PyTorch file", NEEDS_SKLEARN),
 ];
+
+/// XGBoost's UBJSON: an object whose first key has less than 256 bytes.
+pub(crate) fn is_xgboost_ubjson(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"{L\0\0\0\0\0\0\0")
+}
+
+/// XGBoost's JSON: a model, or the snapshot of a learner. No JSON of CatBoost's: see [`is_catboost`].
+pub(crate) fn is_xgboost_json(bytes: &[u8]) -> bool {
+    match first_member(bytes) {
+        Some(b"learner" | b"Config" | b"Model") => true,
+        Some(_) => has(bytes, "\"learner\""),
+        None => false,
+    }
+}
 
 /// CatBoost's JSON, by the first member of the object. They are sorted by name, unless another program wrote them.
 pub(crate) fn is_catboost(bytes: &[u8]) -> bool {
@@ -88,7 +102,6 @@ fn other(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     let has = |needle: &str| has(bytes, needle);
     let text = head.trim_ascii_start();
     let format = match text {
-        [b'{' | b'[', ..] if has("\"learner\"") => Some("an XGBoost JSON model"),
         [b'{' | b'[', ..] if has("\"tree_info\"") || has("\"num_tree_per_iteration\"") => {
             return Some(("a LightGBM JSON dump", "save the model as text with `booster.save_model(\"model.txt\")`"));
         }
@@ -116,9 +129,7 @@ mod tests {
     #[test]
     fn names_other_formats() {
         let cases: &[(&[u8], &str)] = &[
-            (b"{\"learner\":{\"attributes\":{}}}", "XGBoost JSON"),
-            (b"  {\n \"learner\" : {}}", "XGBoost JSON"),
-            (b"{L\0\0\0\0\0\0\0\x07learner", "XGBoost UBJSON"),
+            (b"binf\0\0\0\x3f", "XGBoost model in its old binary format"),
             (b"{\"name\":\"tree\",\"num_class\":1,\"num_tree_per_iteration\":1}", "LightGBM JSON"),
             (b"{\"tree_info\":[]}", "booster.save_model"),
             (b"CBM1\x10\0\0\0", "CatBoost binary"),
@@ -158,5 +169,22 @@ mod tests {
         for bytes in [&b"\x80\x02c"[..], b"\x80\x05\x95", b"ccopy_reg\n_reconstructor\n(c"] {
             refuse_others(bytes).unwrap();
         }
+    }
+
+    #[test]
+    fn knows_xgboost_by_its_members() {
+        for text in [
+            "{\"learner\":{\"attributes\":{}}}",
+            "  {\n \"learner\" : {}}",
+            "{\"Config\":{",
+            "{\"version\":[],\"learner\":{}}",
+        ] {
+            assert!(is_xgboost_json(text.as_bytes()) && !is_catboost(text.as_bytes()), "{text}");
+        }
+        for text in ["[\"learner\"]", "{\"version\":[]}", "{\"model_info\":{", "{}", ""] {
+            assert!(!is_xgboost_json(text.as_bytes()), "{text}");
+        }
+        assert!(is_xgboost_ubjson(b"{L\0\0\0\0\0\0\0\x07learner"));
+        assert!(!is_xgboost_ubjson(b"{\"learner\""));
     }
 }

@@ -8,6 +8,7 @@ mod lightgbm;
 mod onnx;
 mod pickle;
 mod sklearn;
+mod xgboost;
 
 use crate::error::Error;
 use crate::limits::Options;
@@ -32,10 +33,17 @@ impl Model {
         if onnx::is_model(&plain) {
             return onnx::model(&plain, limits);
         }
+        if detect::is_xgboost_json(&plain) {
+            return xgboost::json(&plain, options);
+        }
+        if detect::is_xgboost_ubjson(&plain) {
+            return xgboost::ubjson(&plain, options);
+        }
         detect::refuse_others(&plain)?;
         let pickle = pickle::read(&plain, limits)?;
         match pickle.class() {
             Some(Known::LightGbm(class)) => lightgbm::from_pickle(&pickle, class, options),
+            Some(Known::Xgboost(class)) => xgboost::pickled(&pickle, class, options),
             _ => sklearn::model(&pickle, limits),
         }
     }

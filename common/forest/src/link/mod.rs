@@ -13,7 +13,7 @@ pub use catboost::CatBoostLink;
 pub use lightgbm::{LightGbmConvert, LightGbmLink};
 pub use onnx::{OnnxLink, OnnxPair, OnnxTransform};
 pub use sklearn::SklearnLink;
-pub use xgboost::XgboostLink;
+pub use xgboost::{XgboostCurve, XgboostLink};
 
 /// How margins become values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -5,6 +5,7 @@ pub mod catboost;
 pub mod naive;
 pub mod onnx;
 pub mod reference;
+pub mod xgboost;
 
 use std::io::Read;
 use std::path::PathBuf;

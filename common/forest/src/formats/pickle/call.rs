@@ -48,6 +48,7 @@ impl<'a> Machine<'a> {
                 [Value::Global(Known::Ndarray), _, _] => instance(Known::Ndarray, args),
                 _ => return Err(self.wrong("numpy's _reconstruct was asked for a subclass of its array")),
             },
+            Known::ByteArray => self.byte_array(&list)?,
             Known::Tree | Known::Inert => instance(function, args),
             Known::Dict => Object::Dict(Vec::new()),
             Known::Object
@@ -55,7 +56,8 @@ impl<'a> Machine<'a> {
             | Known::ArrayWrapper
             | Known::Estimator(_)
             | Known::LabelEncoder
-            | Known::LightGbm(_) => {
+            | Known::LightGbm(_)
+            | Known::Xgboost(_) => {
                 return Err(self.wrong("a class is called, in place of being made as Python's pickle makes it"));
             }
         };
@@ -72,13 +74,21 @@ impl<'a> Machine<'a> {
         }
     }
 
+    /// `bytearray(bytes)`, or `bytearray(text, 'latin-1')` in protocols below 3.
+    fn byte_array(&mut self, args: &[Value]) -> Result<Object<'a>, Error> {
+        match args {
+            [bytes] if let Some(Object::Bytes(bytes)) = self.arena.get(*bytes) => Ok(Object::Bytes(bytes.clone())),
+            _ => self.encode(args),
+        }
+    }
+
     /// `_codecs.encode(text, 'latin1')`.
     fn encode(&mut self, args: &[Value]) -> Result<Object<'a>, Error> {
         let (text, codec) = match args {
             [text, codec] => (self.arena.text(*text), self.arena.text(*codec)),
             _ => (None, None),
         };
-        let (Some(text), Some("latin1")) = (text, codec) else {
+        let (Some(text), Some("latin1" | "latin-1")) = (text, codec) else {
             return Err(self.wrong("_codecs.encode was given other arguments than Python writes"));
         };
         let length = text.len();
@@ -146,7 +156,15 @@ impl<'a> Machine<'a> {
 
 /// Whether instances of a class are made from nothing and then given a state.
 fn is_plain(class: Known) -> bool {
-    matches!(class, Known::Estimator(_) | Known::ArrayWrapper | Known::LabelEncoder | Known::LightGbm(_) | Known::Inert)
+    matches!(
+        class,
+        Known::Estimator(_)
+            | Known::ArrayWrapper
+            | Known::LabelEncoder
+            | Known::LightGbm(_)
+            | Known::Xgboost(_)
+            | Known::Inert
+    )
 }
 
 fn instance<'a>(class: Known, args: Value) -> Object<'a> {

@@ -33,6 +33,10 @@ pub(crate) enum Known {
     Dict,
     /// What LightGBM's Python makes of a model.
     LightGbm(LightGbm),
+    /// A class of XGBoost's Python package.
+    Xgboost(Xgboost),
+    /// `builtins.bytearray`: how protocols below 5 write one.
+    ByteArray,
     /// What is kept as it stands and never looked into: random generators, sets, metadata routing.
     Inert,
 }
@@ -59,6 +63,17 @@ pub(crate) enum LightGbm {
     Ranker,
 }
 
+/// XGBoost's estimators that are read, and what they hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Xgboost {
+    Booster,
+    Classifier,
+    Regressor,
+    Ranker,
+    RfClassifier,
+    RfRegressor,
+}
+
 impl Known {
     /// # Errors
     /// [`Error::Global`] for what is not in the list; `offset` is where the name stands.
@@ -77,6 +92,7 @@ fn known(module: &str, name: &str) -> Option<Known> {
         ("copyreg" | "copy_reg", "_reconstructor") => Some(Known::Reconstructor),
         ("builtins" | "__builtin__", "object") => Some(Known::Object),
         ("builtins" | "__builtin__", "set" | "frozenset") => Some(Known::Inert),
+        ("builtins" | "__builtin__", "bytearray") => Some(Known::ByteArray),
         ("_codecs", "encode") => Some(Known::Encode),
         ("numpy", "ndarray" | "memmap") => Some(Known::Ndarray),
         ("numpy", "dtype") => Some(Known::Dtype),
@@ -93,6 +109,8 @@ fn known(module: &str, name: &str) -> Option<Known> {
         ("sklearn.tree._tree", "Tree") => Some(Known::Tree),
         ("sklearn.tree._classes", _) => tree(name).map(Known::Estimator),
         ("sklearn.ensemble._forest", _) => forest(name).map(Known::Estimator),
+        ("xgboost.core" | "xgboost.sklearn", _) => xgboost(name).map(Known::Xgboost),
+        ("xgboost.compat", "XGBoostLabelEncoder") | ("xgboost.callback", "EarlyStopping") => Some(Known::Inert),
         ("sklearn.preprocessing._label" | "sklearn.preprocessing.label", "LabelEncoder") => Some(Known::LabelEncoder),
         ("collections", "OrderedDict" | "defaultdict") => Some(Known::Dict),
         ("lightgbm.basic" | "lightgbm.sklearn", _) => lightgbm(name),
@@ -132,6 +150,18 @@ fn forest(name: &str) -> Option<Estimator> {
     }
 }
 
+fn xgboost(name: &str) -> Option<Xgboost> {
+    match name {
+        "Booster" => Some(Xgboost::Booster),
+        "XGBClassifier" => Some(Xgboost::Classifier),
+        "XGBRegressor" => Some(Xgboost::Regressor),
+        "XGBRanker" => Some(Xgboost::Ranker),
+        "XGBRFClassifier" => Some(Xgboost::RfClassifier),
+        "XGBRFRegressor" => Some(Xgboost::RfRegressor),
+        _ => None,
+    }
+}
+
 fn advice(module: &str) -> &'static str {
     let within =
         |package: &str| module.strip_prefix(package).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
@@ -141,7 +171,9 @@ fn advice(module: &str) -> &'static str {
         "of scikit-learn this version reads RandomForest, ExtraTrees, DecisionTree and ExtraTree, classifiers and regressors"
     } else if within("lightgbm") {
         "of LightGBM this version reads Booster, LGBMClassifier, LGBMRegressor and LGBMRanker, and text by `save_model`"
-    } else if within("xgboost") || within("catboost") {
+    } else if within("xgboost") {
+        "save the model by `save_model(\"model.json\")`"
+    } else if within("catboost") {
         "this version reads scikit-learn's forests and trees only"
     } else if within("numpy") || within("pandas") {
         "save a model that was fitted on plain numpy arrays or data frames"

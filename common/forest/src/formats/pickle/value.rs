@@ -135,6 +135,13 @@ impl<'a> Arena<'a> {
         }
     }
 
+    pub(crate) fn bytes(&self, value: Value) -> Option<&[u8]> {
+        match self.get(value) {
+            Some(Object::Bytes(bytes)) => Some(bytes.as_slice()),
+            _ => None,
+        }
+    }
+
     pub(crate) fn tuple(&self, value: Value) -> Option<&[Value]> {
         match self.get(value) {
             Some(Object::Tuple(values)) => Some(values),

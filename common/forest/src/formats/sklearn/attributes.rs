@@ -14,24 +14,24 @@ use crate::limits::Limits;
 const MAX_ATTRIBUTES: usize = 256;
 
 /// The pickle under reading.
-pub(super) struct Reader<'p> {
-    pub(super) arena: &'p Arena<'p>,
-    pub(super) root: Value,
-    pub(super) limits: &'p Limits,
+pub(in crate::formats) struct Reader<'p> {
+    pub(in crate::formats) arena: &'p Arena<'p>,
+    pub(in crate::formats) root: Value,
+    pub(in crate::formats) limits: &'p Limits,
     used: HashSet<crate::formats::pickle::value::Id>,
     /// Bytes of arrays that may still be taken: each byte of the file at most once.
     left: usize,
-    pub(super) nodes: usize,
+    pub(in crate::formats) nodes: usize,
 }
 
 impl<'p> Reader<'p> {
-    pub(super) fn new(pickle: &'p Pickle<'p>, limits: &'p Limits) -> Self {
+    pub(in crate::formats) fn new(pickle: &'p Pickle<'p>, limits: &'p Limits) -> Self {
         let Pickle { arena, root, size } = pickle;
         Self { arena, root: *root, limits, used: HashSet::new(), left: *size, nodes: 0 }
     }
 
     /// Marks an object as part of the model; it may be so once.
-    pub(super) fn claim(&mut self, value: Value, path: &str) -> Result<(), Error> {
+    pub(in crate::formats) fn claim(&mut self, value: Value, path: &str) -> Result<(), Error> {
         match value {
             Value::Ref(id) if !self.used.insert(id) => {
                 Err(Error::content(path, self.arena.offset(value), "stands in the model a second time"))
@@ -41,14 +41,14 @@ impl<'p> Reader<'p> {
     }
 
     /// Takes bytes of the file into the model.
-    pub(super) fn spend(&mut self, bytes: usize, path: &str) -> Result<(), Error> {
+    pub(in crate::formats) fn spend(&mut self, bytes: usize, path: &str) -> Result<(), Error> {
         let left = self.left.checked_sub(bytes);
         self.left = left.ok_or_else(|| Error::content(path, None, "shares its bytes with another array"))?;
         Ok(())
     }
 
     /// The attributes of an instance, which are its state.
-    pub(super) fn attributes(&self, object: Value, path: &str) -> Result<Attributes<'p>, Error> {
+    pub(in crate::formats) fn attributes(&self, object: Value, path: &str) -> Result<Attributes<'p>, Error> {
         let state = self.arena.instance(object).and_then(|instance| instance.state);
         let entries = state.and_then(|state| self.arena.dict(state));
         let offset = self.arena.offset(object);
@@ -59,13 +59,13 @@ impl<'p> Reader<'p> {
         Ok(Attributes { arena: self.arena, entries, path: path.to_owned(), offset })
     }
 
-    pub(super) fn class(&self, object: Value) -> Option<Known> {
+    pub(in crate::formats) fn class(&self, object: Value) -> Option<Known> {
         self.arena.instance(object).map(|instance| instance.class)
     }
 }
 
 /// Of one object.
-pub(super) struct Attributes<'p> {
+pub(in crate::formats) struct Attributes<'p> {
     arena: &'p Arena<'p>,
     entries: &'p [(Value, Value)],
     path: String,
@@ -74,7 +74,7 @@ pub(super) struct Attributes<'p> {
 
 impl<'p> Attributes<'p> {
     /// `None` if it is absent.
-    pub(super) fn find(&self, name: &str) -> Result<Option<Value>, Error> {
+    pub(in crate::formats) fn find(&self, name: &str) -> Result<Option<Value>, Error> {
         let mut found = self.entries.iter().filter(|(key, _)| self.arena.text(*key) == Some(name));
         match (found.next(), found.next()) {
             (found, None) => Ok(found.map(|(_, value)| *value)),
@@ -82,38 +82,38 @@ impl<'p> Attributes<'p> {
         }
     }
 
-    pub(super) fn get(&self, name: &str) -> Result<Value, Error> {
+    pub(in crate::formats) fn get(&self, name: &str) -> Result<Value, Error> {
         self.find(name)?.ok_or_else(|| self.fault(name, "is missing; was the model fitted?"))
     }
 
     /// A number that is no less than 0.
-    pub(super) fn count(&self, name: &str) -> Result<usize, Error> {
+    pub(in crate::formats) fn count(&self, name: &str) -> Result<usize, Error> {
         let value = self.get(name)?;
         let count = self.arena.int(value).and_then(|int| usize::try_from(int).ok());
         count.ok_or_else(|| self.unlike(name, value, "an int of at least 0"))
     }
 
-    pub(super) fn text(&self, name: &str) -> Result<&'p str, Error> {
+    pub(in crate::formats) fn text(&self, name: &str) -> Result<&'p str, Error> {
         let value = self.get(name)?;
         self.arena.text(value).ok_or_else(|| self.unlike(name, value, "a str"))
     }
 
-    pub(super) fn array(&self, name: &str) -> Result<(Value, &'p Array<'p>), Error> {
+    pub(in crate::formats) fn array(&self, name: &str) -> Result<(Value, &'p Array<'p>), Error> {
         let value = self.get(name)?;
         let array = self.arena.array(value).ok_or_else(|| self.unlike(name, value, "a numpy array"))?;
         Ok((value, array))
     }
 
-    pub(super) fn list(&self, name: &str) -> Result<&'p [Value], Error> {
+    pub(in crate::formats) fn list(&self, name: &str) -> Result<&'p [Value], Error> {
         let value = self.get(name)?;
         self.arena.list(value).ok_or_else(|| self.unlike(name, value, "a list"))
     }
 
-    pub(super) fn path_of(&self, name: &str) -> String {
+    pub(in crate::formats) fn path_of(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
-    pub(super) fn fault(&self, name: &str, message: impl Into<String>) -> Error {
+    pub(in crate::formats) fn fault(&self, name: &str, message: impl Into<String>) -> Error {
         let offset = self.entries.iter().find(|(key, _)| self.arena.text(*key) == Some(name));
         let offset = offset.and_then(|(_, value)| self.arena.offset(*value)).or(self.offset);
         Error::content(self.path_of(name), offset, message)

@@ -7,9 +7,9 @@ use crate::formats::pickle::value::Value;
 use crate::model::Label;
 
 /// Where an array stands, for errors.
-pub(super) struct Place<'t> {
-    pub(super) path: &'t str,
-    pub(super) value: Value,
+pub(in crate::formats) struct Place<'t> {
+    pub(in crate::formats) path: &'t str,
+    pub(in crate::formats) value: Value,
 }
 
 impl Reader<'_> {
@@ -27,7 +27,7 @@ impl Reader<'_> {
     }
 
     /// An array of texts, as objects or of fixed width.
-    pub(super) fn names(&mut self, place: &Place<'_>, array: &Array<'_>) -> Result<Vec<String>, Error> {
+    pub(in crate::formats) fn names(&mut self, place: &Place<'_>, array: &Array<'_>) -> Result<Vec<String>, Error> {
         self.length(place, array, "features", self.limits.max_features)?;
         let labels = self.vector(place, array)?;
         let name = |label| match label {
@@ -38,7 +38,7 @@ impl Reader<'_> {
     }
 
     /// The classes of one output.
-    pub(super) fn labels(&mut self, place: &Place<'_>, array: &Array<'_>) -> Result<Vec<Label>, Error> {
+    pub(in crate::formats) fn labels(&mut self, place: &Place<'_>, array: &Array<'_>) -> Result<Vec<Label>, Error> {
         self.length(place, array, "classes", self.limits.max_classes)?;
         self.vector(place, array)
     }

@@ -1,8 +1,8 @@
 //! From the inert values of a pickle to a [`Model`], by the rules of scikit-learn's `tree/_classes.py`, `tree/_tree.pyx`
 //! and `ensemble/_forest.py`. It knows what each version means, and no opcodes.
 
-mod attributes;
-mod classes;
+pub(in crate::formats) mod attributes;
+pub(in crate::formats) mod classes;
 mod estimator;
 mod missing;
 mod tree;
