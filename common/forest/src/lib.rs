@@ -19,7 +19,7 @@
 //!
 //! | library | file | estimators |
 //! |---|---|---|
-//! | scikit-learn 1.1 to 1.9 | `joblib.dump` and `pickle.dump`, protocols 0 to 5; plain, zlib, gzip, bz2, xz, lzma, lz4 | `RandomForest`, `ExtraTrees`, `DecisionTree`, `ExtraTree`, each as classifier and regressor, one output or several |
+//! | scikit-learn 1.1 to 1.9 | `joblib.dump` and `pickle.dump`, protocols 0 to 5; plain, zlib, gzip, bz2, xz, lzma, lz4 | `RandomForest`, `ExtraTrees`, `DecisionTree`, `ExtraTree`, `GradientBoosting`, `HistGradientBoosting`, each as classifier and regressor, one output or several where it exists; `IsolationForest`; alone or in a `Pipeline` after `StandardScaler`, `MinMaxScaler`, `SimpleImputer`, `OrdinalEncoder`, `ColumnTransformer`, `FunctionTransformer(None)` |
 //! | LightGBM 2.3 to 4 | `Booster.save_model` text, versions 3 and 4; `pickle` and `joblib` as above | gbdt, dart and random forests of every objective, linear trees, categories; `Booster`, `LGBMClassifier`, `LGBMRegressor`, `LGBMRanker` |
 //! | CatBoost 1.0 to 1.2 | `save_model(…, format="json")` | oblivious, depthwise and lossguide trees over numbers and one-hot categories ([`catboost_category`]), every loss of its own |
 //! | ONNX (skl2onnx, onnxmltools, others) | IR 3 to 14, ai.onnx.ml 1 to 5 | graphs that are a chain around one `TreeEnsembleClassifier`, `TreeEnsembleRegressor` or `TreeEnsemble`, as converters write them of forests and boosting: `Scaler`, `Imputer`, arithmetic by constants, picked and joined columns before it; `ZipMap`, `LabelEncoder`, `Cast`, `Normalizer` (L1) after it |
@@ -71,7 +71,7 @@ pub use link::{
     XgboostLink,
 };
 pub use model::{
-    Categories, CategoryRule, Column, Combine, Decision, Feature, FeatureKind, Finish, Input, Label, Linear, Model,
-    Node, Parts, Precision, Source, Split, Step, Sum, Task, Test, Tree, TreeParts,
+    Categories, CategoryRule, Column, Combine, Decision, Encoding, Feature, FeatureKind, Finish, Input, Label, Linear,
+    Model, Node, Parts, Precision, Source, Split, Step, Sum, Task, Test, Tree, TreeParts,
 };
 pub use predict::{Element, Output, PredictError, Processor};

@@ -65,7 +65,8 @@ fn many_categories_are_walked() {
     for category in [CategoryRule::Whole, CategoryRule::Truncated32, CategoryRule::Truncated64] {
         let few = Shape { trees: 30, depth: 4, categories: 200, category, ..Shape::default() };
         assert!(hold_shape(&few, 4, 600).starts_with("masks,"));
-        let many = Shape { trees: 2, depth: 8, prune: 0, features: 1, categories: 60_000, category, ..Shape::default() };
+        let many =
+            Shape { trees: 2, depth: 8, prune: 0, features: 1, categories: 60_000, category, ..Shape::default() };
         assert!(hold_shape(&many, 5, 300).contains("walk"));
     }
 }

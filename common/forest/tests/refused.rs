@@ -102,8 +102,9 @@ fn read_and_replace(name: &str, from: &[u8], to: &[u8]) -> Vec<u8> {
 #[test]
 fn other_estimators_are_refused_with_what_would_work() {
     for (module, name, expected) in [
-        ("sklearn.pipeline", "Pipeline", "save the forest itself"),
-        ("sklearn.ensemble._gb", "GradientBoostingClassifier", "this version reads RandomForest"),
+        ("sklearn.model_selection._search", "GridSearchCV", "search.best_estimator_"),
+        ("sklearn.ensemble._weight_boosting", "AdaBoostClassifier", "this version reads RandomForest"),
+        ("sklearn.preprocessing._encoders", "OneHotEncoder", "before the trees this version reads StandardScaler"),
         ("sklearn.ensemble._forest", "RandomTreesEmbedding", "this version reads RandomForest"),
         ("xgboost.sklearn", "XGBModel", "save the model by `save_model(\"model.json\")`"),
         ("lightgbm.dask", "DaskLGBMClassifier", "of LightGBM this version reads Booster, LGBMClassifier"),

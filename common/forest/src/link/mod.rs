@@ -13,6 +13,7 @@ pub use catboost::CatBoostLink;
 pub use lightgbm::{LightGbmConvert, LightGbmLink};
 pub use onnx::{OnnxLink, OnnxPair, OnnxTransform};
 pub use sklearn::SklearnLink;
+pub(crate) use sklearn::pairwise_sum;
 pub use xgboost::{XgboostCurve, XgboostLink};
 
 /// How margins become values.

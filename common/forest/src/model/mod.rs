@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::link::Link;
 pub use feature::{Categories, Feature, FeatureKind, Label, Source};
-pub use prepare::{Column, Step};
+pub(crate) use prepare::Fault;
+pub use prepare::{Column, Encoding, Step};
 pub use rules::{CategoryRule, Combine, Decision, Finish, Input, Precision, Sum};
 pub use tree::{Linear, Node, Split, Test, Tree, TreeParts};
 
@@ -125,6 +126,15 @@ impl Model {
         }
         if let Some(at) = columns.iter().position(|column| column.feature as usize >= features.len()) {
             return Err(Error::model(format!("column {at} is made from a feature that is not there")));
+        }
+        let encodings = columns.iter().flat_map(|column| &column.steps).filter_map(|step| match step {
+            Step::Encode(encoding) => Some(encoding),
+            _ => None,
+        });
+        for encoding in encodings {
+            if !encoding.categories.is_sorted_by(|a, b| a < b) {
+                return Err(Error::model("the categories of an encoding are not ascending"));
+            }
         }
         Ok(())
     }

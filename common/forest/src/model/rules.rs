@@ -11,6 +11,17 @@ pub enum Precision {
     Double,
 }
 
+impl Precision {
+    /// Whether a number is infinite once it is cast to this.
+    #[expect(clippy::cast_possible_truncation, reason = "the cast is what is asked about")]
+    pub(crate) fn is_infinite(self, x: f64) -> bool {
+        match self {
+            Self::Single => (x as f32).is_infinite(),
+            Self::Double => x.is_infinite(),
+        }
+    }
+}
+
 /// How the input is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {

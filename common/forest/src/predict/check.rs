@@ -4,7 +4,7 @@ use ndarray::ArrayView2;
 
 use super::{Element, PredictError};
 use crate::compiled::Compiled;
-use crate::model::Precision;
+use crate::model::{Column, Fault};
 
 impl Compiled {
     /// The first thing that is wrong with the rows.
@@ -13,6 +13,11 @@ impl Compiled {
         if rows.ncols() != expected {
             return Err(PredictError::RowLength { expected, found: rows.ncols() });
         }
+        self.check_features(rows)?;
+        self.check_columns(rows)
+    }
+
+    fn check_features<T: Element>(&self, rows: ArrayView2<'_, T>) -> Result<(), PredictError> {
         let input = self.answer.input;
         if input.infinite_allowed && self.answer.missing_allowed.iter().all(|allowed| *allowed) {
             return Ok(());
@@ -23,19 +28,31 @@ impl Compiled {
                 if x.is_nan() && !allowed {
                     return Err(PredictError::Missing { row: at, feature });
                 }
-                if !input.infinite_allowed && is_infinite(x, input.precision) {
+                if !input.infinite_allowed && input.precision.is_infinite(x) {
                     return Err(PredictError::TooLarge { row: at, feature });
                 }
             }
         }
         Ok(())
     }
-}
 
-#[expect(clippy::cast_possible_truncation, reason = "the cast is the library's")]
-fn is_infinite(x: f64, precision: Precision) -> bool {
-    match precision {
-        Precision::Single => (x as f32).is_infinite(),
-        Precision::Double => x.is_infinite(),
+    /// What the steps before the trees refuse.
+    fn check_columns<T: Element>(&self, rows: ArrayView2<'_, T>) -> Result<(), PredictError> {
+        if !self.answer.columns.iter().any(Column::refuses) {
+            return Ok(());
+        }
+        for (at, row) in rows.outer_iter().enumerate() {
+            for column in self.answer.columns.iter().filter(|column| column.refuses()) {
+                let feature = column.feature as usize;
+                let x = row.get(feature).map_or(f64::NAN, |x| x.widen());
+                match column.run(x, T::WIDE).1 {
+                    None => {}
+                    Some(Fault::Missing) => return Err(PredictError::Missing { row: at, feature }),
+                    Some(Fault::Infinite) => return Err(PredictError::TooLarge { row: at, feature }),
+                    Some(Fault::Unknown) => return Err(PredictError::Unknown { row: at, feature }),
+                }
+            }
+        }
+        Ok(())
     }
 }

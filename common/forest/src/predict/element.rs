@@ -4,6 +4,8 @@ use crate::model::Column;
 
 /// `f32` or `f64`.
 pub trait Element: Copy + Send + Sync + private::Sealed + 'static {
+    /// Whether it is of double precision.
+    const WIDE: bool;
     /// As `f64`, which is exact.
     fn widen(self) -> f64;
     /// As the nearest `f32`.
@@ -13,6 +15,8 @@ pub trait Element: Copy + Send + Sync + private::Sealed + 'static {
 }
 
 impl Element for f64 {
+    const WIDE: bool = true;
+
     fn widen(self) -> f64 {
         self
     }
@@ -28,6 +32,8 @@ impl Element for f64 {
 }
 
 impl Element for f32 {
+    const WIDE: bool = false;
+
     fn widen(self) -> f64 {
         f64::from(self)
     }
@@ -37,7 +43,7 @@ impl Element for f32 {
     }
 
     fn prepare(self, column: &Column) -> f64 {
-        f64::from(column.single(self))
+        column.single(self)
     }
 }
 

@@ -58,6 +58,14 @@ pub enum PredictError {
         /// From 0.
         feature: usize,
     },
+    /// A category that the model was not trained with, where the file says that there must be none.
+    #[error("row {row}, feature {feature} is a category that this model does not know")]
+    Unknown {
+        /// From 0.
+        row: usize,
+        /// From 0.
+        feature: usize,
+    },
     /// Infinite, or too large for the model's precision.
     #[error("row {row}, feature {feature} is infinite or too large for a 32-bit float")]
     TooLarge {

@@ -55,6 +55,10 @@ impl<'a> Machine<'a> {
             | Known::Ndarray
             | Known::ArrayWrapper
             | Known::Estimator(_)
+            | Known::Part(_)
+            | Known::Loss(_)
+            | Known::Float64
+            | Known::Float32
             | Known::LabelEncoder
             | Known::LightGbm(_)
             | Known::Xgboost(_) => {
@@ -159,6 +163,8 @@ fn is_plain(class: Known) -> bool {
     matches!(
         class,
         Known::Estimator(_)
+            | Known::Part(_)
+            | Known::Loss(_)
             | Known::ArrayWrapper
             | Known::LabelEncoder
             | Known::LightGbm(_)

@@ -1,5 +1,7 @@
 //! The globals that a pickle may name, by heart. Anything else is refused where it is named.
 
+use super::scikit;
+pub(crate) use super::scikit::{Estimator, Loss, Part};
 use crate::error::{Error, quote};
 
 /// A class or function that a pickle named.
@@ -27,6 +29,14 @@ pub(crate) enum Known {
     Tree,
     /// An estimator of scikit-learn.
     Estimator(Estimator),
+    /// What stands before, around and within scikit-learn's estimators.
+    Part(Part),
+    /// A loss of scikit-learn.
+    Loss(Loss),
+    /// A type that numbers are given: `numpy.float64`, `int` and what numpy brings together with `f32` as `f64`.
+    Float64,
+    /// `numpy.float32`.
+    Float32,
     /// `sklearn.preprocessing.LabelEncoder`.
     LabelEncoder,
     /// `collections.OrderedDict` and `defaultdict`: a dict, whatever it is called with.
@@ -39,19 +49,6 @@ pub(crate) enum Known {
     ByteArray,
     /// What is kept as it stands and never looked into: random generators, sets, metadata routing.
     Inert,
-}
-
-/// The estimators that are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Estimator {
-    DecisionTreeClassifier,
-    DecisionTreeRegressor,
-    ExtraTreeClassifier,
-    ExtraTreeRegressor,
-    RandomForestClassifier,
-    RandomForestRegressor,
-    ExtraTreesClassifier,
-    ExtraTreesRegressor,
 }
 
 /// The classes of LightGBM that are read.
@@ -104,16 +101,20 @@ fn known(module: &str, name: &str) -> Option<Known> {
         | ("numpy.random._pcg64", "PCG64" | "PCG64DXSM")
         | ("numpy.random._philox", "Philox")
         | ("numpy.random._sfc64", "SFC64")
-        | ("sklearn.utils._metadata_requests", "MetadataRequest" | "MethodMetadataRequest") => Some(Known::Inert),
+        | ("numpy.random.bit_generator", "SeedSequence" | "__pyx_unpickle_SeedSequence")
+        | ("functools", "partial")
+        | ("builtins" | "__builtin__", "slice") => Some(Known::Inert),
+        ("numpy", "float64" | "int64" | "int32") | ("builtins" | "__builtin__", "float" | "int") => {
+            Some(Known::Float64)
+        }
+        ("numpy", "float32") => Some(Known::Float32),
         ("joblib.numpy_pickle", "NumpyArrayWrapper") => Some(Known::ArrayWrapper),
-        ("sklearn.tree._tree", "Tree") => Some(Known::Tree),
-        ("sklearn.tree._classes", _) => tree(name).map(Known::Estimator),
-        ("sklearn.ensemble._forest", _) => forest(name).map(Known::Estimator),
         ("xgboost.core" | "xgboost.sklearn", _) => xgboost(name).map(Known::Xgboost),
         ("xgboost.compat", "XGBoostLabelEncoder") | ("xgboost.callback", "EarlyStopping") => Some(Known::Inert),
         ("sklearn.preprocessing._label" | "sklearn.preprocessing.label", "LabelEncoder") => Some(Known::LabelEncoder),
         ("collections", "OrderedDict" | "defaultdict") => Some(Known::Dict),
         ("lightgbm.basic" | "lightgbm.sklearn", _) => lightgbm(name),
+        _ if module == "_loss" || module.starts_with("sklearn.") => scikit::known(module, name),
         _ => None,
     }
 }
@@ -126,26 +127,6 @@ fn lightgbm(name: &str) -> Option<Known> {
         "LGBMRanker" => Some(Known::LightGbm(LightGbm::Ranker)),
         // what training went on from; its trees are the booster's by now
         "_InnerPredictor" => Some(Known::Inert),
-        _ => None,
-    }
-}
-
-fn tree(name: &str) -> Option<Estimator> {
-    match name {
-        "DecisionTreeClassifier" => Some(Estimator::DecisionTreeClassifier),
-        "DecisionTreeRegressor" => Some(Estimator::DecisionTreeRegressor),
-        "ExtraTreeClassifier" => Some(Estimator::ExtraTreeClassifier),
-        "ExtraTreeRegressor" => Some(Estimator::ExtraTreeRegressor),
-        _ => None,
-    }
-}
-
-fn forest(name: &str) -> Option<Estimator> {
-    match name {
-        "RandomForestClassifier" => Some(Estimator::RandomForestClassifier),
-        "RandomForestRegressor" => Some(Estimator::RandomForestRegressor),
-        "ExtraTreesClassifier" => Some(Estimator::ExtraTreesClassifier),
-        "ExtraTreesRegressor" => Some(Estimator::ExtraTreesRegressor),
         _ => None,
     }
 }
@@ -165,10 +146,12 @@ fn xgboost(name: &str) -> Option<Xgboost> {
 fn advice(module: &str) -> &'static str {
     let within =
         |package: &str| module.strip_prefix(package).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-    if within("sklearn.pipeline") || within("sklearn.compose") || within("sklearn.model_selection") {
-        "save the forest itself, not what wraps it"
+    if within("sklearn.model_selection") || within("sklearn.calibration") || within("sklearn.multioutput") {
+        "save the fitted estimator itself (such as `search.best_estimator_`), not what wraps it"
+    } else if within("sklearn.preprocessing") || within("sklearn.impute") || within("sklearn.compose") {
+        "before the trees this version reads StandardScaler, MinMaxScaler, SimpleImputer, OrdinalEncoder, ColumnTransformer and FunctionTransformer(None)"
     } else if within("sklearn") {
-        "of scikit-learn this version reads RandomForest, ExtraTrees, DecisionTree and ExtraTree, classifiers and regressors"
+        "of scikit-learn this version reads RandomForest, ExtraTrees, DecisionTree, ExtraTree, GradientBoosting, HistGradientBoosting and IsolationForest, alone or in a Pipeline"
     } else if within("lightgbm") {
         "of LightGBM this version reads Booster, LGBMClassifier, LGBMRegressor and LGBMRanker, and text by `save_model`"
     } else if within("xgboost") {

@@ -8,6 +8,7 @@ pub(crate) mod known;
 mod machine;
 pub(crate) mod numpy;
 mod opcode;
+mod scikit;
 pub(crate) mod value;
 
 use crate::error::Error;

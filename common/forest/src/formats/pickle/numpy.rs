@@ -108,6 +108,16 @@ impl Dtype {
         }
     }
 
+    /// One element as `f64`, if it is a number or a boolean.
+    fn number(&self, element: &[u8]) -> Option<f64> {
+        match self.kind {
+            Kind::Float => self.float(element),
+            Kind::Int | Kind::Uint => self.int(element).map(|int| int as f64),
+            Kind::Bool => self.bool(element).map(f64::from),
+            _ => None,
+        }
+    }
+
     /// One element as a boolean.
     pub(crate) fn bool(&self, element: &[u8]) -> Option<bool> {
         match (&self.kind, element) {
@@ -191,6 +201,21 @@ impl<'a> Array<'a> {
             }
             _ => None,
         }
+    }
+
+    /// All elements as `f64`, if they are numbers or booleans.
+    pub(crate) fn numbers(&self) -> Option<impl Iterator<Item = f64> + '_> {
+        let numbers: Option<Vec<f64>> = self.elements()?.map(|element| self.dtype.number(element)).collect();
+        numbers.map(Vec::into_iter)
+    }
+
+    /// All elements as booleans, if they are booleans or bytes.
+    pub(crate) fn flags(&self) -> Option<impl Iterator<Item = bool> + '_> {
+        let flag = |element: &[u8]| {
+            self.dtype.bool(element).or_else(|| Some(self.dtype.int(element)? != 0).filter(|_| self.dtype.size == 1))
+        };
+        let flags: Option<Vec<bool>> = self.elements()?.map(flag).collect();
+        flags.map(Vec::into_iter)
     }
 
     /// All elements as integers, if they are.

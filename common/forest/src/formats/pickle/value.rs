@@ -170,6 +170,13 @@ impl<'a> Arena<'a> {
         }
     }
 
+    pub(crate) fn dtype(&self, value: Value) -> Option<&Dtype> {
+        match self.get(value) {
+            Some(Object::Dtype(dtype)) => Some(dtype),
+            _ => None,
+        }
+    }
+
     pub(crate) fn instance(&self, value: Value) -> Option<&Instance> {
         match self.get(value) {
             Some(Object::Instance(instance)) => Some(instance),
@@ -182,6 +189,24 @@ impl<'a> Arena<'a> {
         match value {
             Value::Int(int) => Some(int),
             _ => self.array(value).filter(|array| array.shape.is_empty()).and_then(|array| array.ints()?.next()),
+        }
+    }
+
+    /// A number of any kind, plain or as a numpy scalar.
+    pub(crate) fn number(&self, value: Value) -> Option<f64> {
+        match value {
+            Value::Float(float) => Some(float),
+            Value::Int(int) => Some(int as f64),
+            _ => self.array(value).filter(|array| array.shape.is_empty()).and_then(|array| array.numbers()?.next()),
+        }
+    }
+
+    /// A boolean, plain or as a numpy scalar.
+    pub(crate) fn bool(&self, value: Value) -> Option<bool> {
+        match value {
+            Value::Bool(bool) => Some(bool),
+            Value::Int(int @ (0 | 1)) => Some(int == 1),
+            _ => self.array(value).filter(|array| array.shape.is_empty()).and_then(|array| array.flags()?.next()),
         }
     }
 

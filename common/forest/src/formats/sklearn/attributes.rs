@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use super::version::Version;
 use crate::error::Error;
 use crate::formats::pickle::Pickle;
 use crate::formats::pickle::known::Known;
@@ -21,13 +22,18 @@ pub(in crate::formats) struct Reader<'p> {
     used: HashSet<crate::formats::pickle::value::Id>,
     /// Bytes of arrays that may still be taken: each byte of the file at most once.
     left: usize,
+    /// Bytes that may still be taken for what the file says once and the model holds several times, or wider: columns, sets.
+    copies: usize,
     pub(in crate::formats) nodes: usize,
+    /// Of the library, as the outermost object says; each other must say the same.
+    version: Option<(&'p str, Version)>,
 }
 
 impl<'p> Reader<'p> {
     pub(in crate::formats) fn new(pickle: &'p Pickle<'p>, limits: &'p Limits) -> Self {
         let Pickle { arena, root, size } = pickle;
-        Self { arena, root: *root, limits, used: HashSet::new(), left: *size, nodes: 0 }
+        let copies = size.saturating_mul(8).saturating_add(1 << 20);
+        Self { arena, root: *root, limits, used: HashSet::new(), left: *size, copies, nodes: 0, version: None }
     }
 
     /// Marks an object as part of the model; it may be so once.
@@ -45,6 +51,49 @@ impl<'p> Reader<'p> {
         let left = self.left.checked_sub(bytes);
         self.left = left.ok_or_else(|| Error::content(path, None, "shares its bytes with another array"))?;
         Ok(())
+    }
+
+    /// Takes from what may be copied.
+    pub(super) fn copy(&mut self, bytes: usize, path: &str) -> Result<(), Error> {
+        let left = self.copies.checked_sub(bytes);
+        self.copies = left.ok_or_else(|| {
+            Error::content(path, None, "makes far more of columns or categories than the file has bytes")
+        })?;
+        Ok(())
+    }
+
+    /// An object of scikit-learn as a part of the model: its attributes, and the version that made it.
+    pub(super) fn part(&mut self, object: Value, path: &str) -> Result<(Attributes<'p>, Version), Error> {
+        self.claim(object, if path.is_empty() { "the model" } else { path })?;
+        let attributes = self.attributes(object, path)?;
+        let text = attributes.text("_sklearn_version")?;
+        let version = match self.version {
+            None => Version::parse(text, "_sklearn_version")?,
+            Some((outer, version)) if outer == text => version,
+            Some((outer, _)) => {
+                return Err(attributes.fault("_sklearn_version", format!("is not {outer}, as of the whole")));
+            }
+        };
+        self.version = Some((text, version));
+        Ok((attributes, version))
+    }
+
+    /// What the outermost object says of the version.
+    pub(super) fn version(&self) -> &'p str {
+        self.version.map_or("", |(text, _)| text)
+    }
+
+    /// A vector of `length` numbers.
+    pub(super) fn numbers(&mut self, of: &Attributes<'_>, name: &str, length: usize) -> Result<Vec<f64>, Error> {
+        let (value, array) = of.array(name)?;
+        let numbers = array.numbers().filter(|_| array.shape == [length]);
+        let numbers = numbers.ok_or_else(|| {
+            let (found, dtype) = (&array.shape, array.dtype.name());
+            of.fault(name, format!("has shape {found:?} of {dtype} where {length} numbers were expected"))
+        })?;
+        self.claim(value, &of.path_of(name))?;
+        self.spend(length.saturating_mul(array.dtype.size), &of.path_of(name))?;
+        Ok(numbers.collect())
     }
 
     /// The attributes of an instance, which are its state.
@@ -98,6 +147,16 @@ impl<'p> Attributes<'p> {
         self.arena.text(value).ok_or_else(|| self.unlike(name, value, "a str"))
     }
 
+    pub(super) fn flag(&self, name: &str) -> Result<bool, Error> {
+        let value = self.get(name)?;
+        self.arena.bool(value).ok_or_else(|| self.unlike(name, value, "a bool"))
+    }
+
+    pub(super) fn number(&self, name: &str) -> Result<f64, Error> {
+        let value = self.get(name)?;
+        self.arena.number(value).ok_or_else(|| self.unlike(name, value, "a number"))
+    }
+
     pub(in crate::formats) fn array(&self, name: &str) -> Result<(Value, &'p Array<'p>), Error> {
         let value = self.get(name)?;
         let array = self.arena.array(value).ok_or_else(|| self.unlike(name, value, "a numpy array"))?;
@@ -119,7 +178,7 @@ impl<'p> Attributes<'p> {
         Error::content(self.path_of(name), offset, message)
     }
 
-    fn unlike(&self, name: &str, value: Value, expected: &str) -> Error {
+    pub(super) fn unlike(&self, name: &str, value: Value, expected: &str) -> Error {
         self.fault(name, format!("is {} where {expected} was expected", self.arena.kind(value)))
     }
 }

@@ -1,21 +1,16 @@
-//! The estimators: a tree alone, or a forest of them.
+//! The estimators: what all have, and a tree alone or a forest of them.
 
 use super::attributes::{Attributes, Reader};
 use super::classes::Place;
+use super::table::{Table, Takes};
 use super::tree::{Shape, tree};
 use super::version::Version;
-use super::{LIBRARY, missing};
+use super::{LIBRARY, gradient_boosting, hist_gradient_boosting, isolation_forest, missing, preprocessing};
 use crate::error::Error;
 use crate::formats::pickle::known::{Estimator, Known};
 use crate::formats::pickle::value::Value;
 use crate::link::Link;
-use crate::model::{
-    CategoryRule, Combine, Decision, Feature, FeatureKind, Finish, Input, Label, Model, Parts, Precision, Source, Sum,
-    Task, Tree,
-};
-
-/// `check_array` with `DTYPE`, which is `f32`: to the nearest, and what is infinite then is refused.
-const INPUT: Input = Input { precision: Precision::Single, infinite_allowed: false, category: CategoryRule::Whole };
+use crate::model::{Combine, Decision, Finish, Label, Model, Parts, Precision, Source, Sum, Task, Tree};
 
 impl Estimator {
     fn name(self) -> &'static str {
@@ -28,6 +23,11 @@ impl Estimator {
             Self::RandomForestRegressor => "RandomForestRegressor",
             Self::ExtraTreesClassifier => "ExtraTreesClassifier",
             Self::ExtraTreesRegressor => "ExtraTreesRegressor",
+            Self::GradientBoostingClassifier => "GradientBoostingClassifier",
+            Self::GradientBoostingRegressor => "GradientBoostingRegressor",
+            Self::HistGradientBoostingClassifier => "HistGradientBoostingClassifier",
+            Self::HistGradientBoostingRegressor => "HistGradientBoostingRegressor",
+            Self::IsolationForest => "IsolationForest",
         }
     }
 
@@ -36,7 +36,10 @@ impl Estimator {
             Self::DecisionTreeClassifier
             | Self::ExtraTreeClassifier
             | Self::RandomForestClassifier
-            | Self::ExtraTreesClassifier => Task::Classification,
+            | Self::ExtraTreesClassifier
+            | Self::GradientBoostingClassifier
+            | Self::HistGradientBoostingClassifier => Task::Classification,
+            Self::IsolationForest => Task::OutlierDetection,
             _ => Task::Regression,
         }
     }
@@ -53,33 +56,74 @@ impl Estimator {
     }
 }
 
-pub(super) fn model(reader: &mut Reader<'_>) -> Result<Model, Error> {
-    let root = reader.root;
-    let Some(Known::Estimator(estimator)) = reader.class(root) else {
+/// An estimator without its input.
+pub(super) struct Body {
+    pub(super) n_outputs: usize,
+    pub(super) classes: Vec<Vec<Label>>,
+    pub(super) sum: Sum,
+    pub(super) link: Link,
+    pub(super) decision: Decision,
+    pub(super) trees: Vec<Tree>,
+    pub(super) takes: Takes,
+}
+
+/// `table`: what the steps of a pipeline made of the input; nothing if the estimator stands alone.
+pub(super) fn model(reader: &mut Reader<'_>, value: Value, path: &str, table: Option<Table>) -> Result<Model, Error> {
+    let Some(Known::Estimator(estimator)) = reader.class(value) else {
         let message =
-            format!("is {} where an estimator was expected; save the estimator alone", reader.arena.kind(root));
-        return Err(Error::content("the pickle", reader.arena.offset(root), message));
+            format!("is {} where an estimator was expected; save the estimator alone", reader.arena.kind(value));
+        let path = if path.is_empty() { "the pickle" } else { path };
+        return Err(Error::content(path, reader.arena.offset(value), message));
     };
-    reader.claim(root, "the model")?;
-    let attributes = reader.attributes(root, "")?;
-    let version = attributes.text("_sklearn_version")?;
-    let shape = shape(reader, &attributes, estimator, Version::parse(version, "_sklearn_version")?)?;
-    let names = feature_names(reader, &attributes, shape.n_features)?;
-    let classes = classes(reader, &attributes, &shape)?;
-    let (trees, missing_allowed) = match estimator.members() {
-        Some(member) => forest(reader, &attributes, member, version, &shape)?,
-        None => alone(reader, &attributes, estimator, &shape)?,
+    let (attributes, version) = reader.part(value, path)?;
+    let mut table = match table {
+        Some(table) => table,
+        None => input(reader, &attributes)?,
     };
-    let feature = |name| Feature { name, kind: FeatureKind::Number, missing_allowed };
+    preprocessing::check_width(&attributes, &table)?;
+    let body = match estimator {
+        Estimator::GradientBoostingClassifier | Estimator::GradientBoostingRegressor => {
+            gradient_boosting::body(reader, &attributes, version, estimator.task(), table.columns.len())?
+        }
+        Estimator::HistGradientBoostingClassifier | Estimator::HistGradientBoostingRegressor => {
+            hist_gradient_boosting::body(reader, &attributes, version, estimator.task(), &mut table)?
+        }
+        Estimator::IsolationForest => isolation_forest::body(reader, &attributes, version, &mut table)?,
+        _ => body(reader, &attributes, version, estimator)?,
+    };
+    let (features, input, columns) = table.finish(body.takes, if path.is_empty() { "the model" } else { path })?;
+    Model::new(Parts {
+        task: estimator.task(),
+        features,
+        input,
+        columns,
+        n_outputs: body.n_outputs,
+        classes: body.classes,
+        sum: body.sum,
+        link: body.link,
+        decision: body.decision,
+        trees: body.trees,
+        source: Source {
+            library: LIBRARY.into(),
+            version: reader.version().to_owned(),
+            class: estimator.name().into(),
+        },
+    })
+}
+
+/// A tree or a forest of them.
+fn body(reader: &mut Reader<'_>, of: &Attributes<'_>, version: Version, estimator: Estimator) -> Result<Body, Error> {
+    let shape = shape(reader, of, estimator, version)?;
+    let classes = classes(reader, of, &shape)?;
+    let (trees, missing) = match estimator.members() {
+        Some(member) => forest(reader, of, member, &shape)?,
+        None => alone(reader, of, estimator, &shape)?,
+    };
     let margins = shape.n_classes.iter().sum();
     // -0.0 is what adding changes nothing: a tree alone says what its leaf says
     let start = if shape.alone { -0.0 } else { 0.0 };
     let finish = if shape.alone { Finish::Nothing } else { Finish::Divide(trees.len() as f64) };
-    Model::new(Parts {
-        task: estimator.task(),
-        features: names.into_iter().map(feature).collect(),
-        input: INPUT,
-        columns: Vec::new(),
+    Ok(Body {
         n_outputs: shape.n_classes.len(),
         classes,
         sum: Sum { combine: Combine::Add, precision: Precision::Double, start: vec![start; margins], finish },
@@ -90,16 +134,22 @@ pub(super) fn model(reader: &mut Reader<'_>) -> Result<Model, Error> {
             (true, false) => Decision::LargestValue,
         },
         trees,
-        source: Source { library: LIBRARY.into(), version: version.to_owned(), class: estimator.name().into() },
+        takes: Takes { precision: Precision::Single, missing, infinite: false },
     })
+}
+
+/// The columns of the input, as an object says that was fitted on them.
+pub(super) fn input(reader: &mut Reader<'_>, of: &Attributes<'_>) -> Result<Table, Error> {
+    let n_features = positive(of, "n_features_in_")?;
+    if n_features > reader.limits.max_features {
+        return Err(Error::limit("features", reader.limits.max_features));
+    }
+    Ok(Table::new(feature_names(reader, of, n_features)?))
 }
 
 /// Features, outputs and numbers of classes, as the estimator says.
 fn shape(reader: &Reader<'_>, of: &Attributes<'_>, estimator: Estimator, version: Version) -> Result<Shape, Error> {
     let n_features = positive(of, "n_features_in_")?;
-    if n_features > reader.limits.max_features {
-        return Err(Error::limit("features", reader.limits.max_features));
-    }
     let n_outputs = positive(of, "n_outputs_")?;
     if n_outputs > reader.limits.max_outputs {
         return Err(Error::limit("outputs", reader.limits.max_outputs));
@@ -148,7 +198,7 @@ fn feature_names(reader: &mut Reader<'_>, of: &Attributes<'_>, count: usize) -> 
         return Ok(vec![None; count]);
     }
     let (value, array) = of.array(NAME)?;
-    let names = reader.names(&Place { path: NAME, value }, array)?;
+    let names = reader.names(&Place { path: &of.path_of(NAME), value }, array)?;
     if names.len() != count {
         return Err(of.fault(NAME, format!("has {} names for {count} features", names.len())));
     }
@@ -168,16 +218,34 @@ fn classes(reader: &mut Reader<'_>, of: &Attributes<'_>, shape: &Shape) -> Resul
     if arrays.len() != shape.n_classes.len() {
         return Err(of.fault(NAME, format!("is for {} outputs of {}", arrays.len(), shape.n_classes.len())));
     }
-    let mut classes = Vec::with_capacity(arrays.len());
-    for (value, expected) in arrays.iter().zip(&shape.n_classes) {
-        let array = reader.arena.array(*value).ok_or_else(|| of.fault(NAME, "is no numpy array"))?;
-        let labels = reader.labels(&Place { path: NAME, value: *value }, array)?;
-        if labels.len() != *expected {
-            return Err(of.fault(NAME, format!("has {} classes where n_classes_ says {expected}", labels.len())));
-        }
-        classes.push(labels);
+    let each = arrays.iter().zip(&shape.n_classes);
+    each.map(|(value, expected)| classes_of_one(reader, of, *value, *expected)).collect()
+}
+
+fn classes_of_one(
+    reader: &mut Reader<'_>,
+    of: &Attributes<'_>,
+    value: Value,
+    expected: usize,
+) -> Result<Vec<Label>, Error> {
+    const NAME: &str = "classes_";
+    let array = reader.arena.array(value).ok_or_else(|| of.fault(NAME, "is no numpy array"))?;
+    let labels = reader.labels(&Place { path: &of.path_of(NAME), value }, array)?;
+    if labels.len() != expected {
+        return Err(of.fault(NAME, format!("has {} classes where n_classes_ says {expected}", labels.len())));
     }
-    Ok(classes)
+    Ok(labels)
+}
+
+/// `classes_` of a boosted classifier: two or more.
+pub(super) fn boosted_classes(reader: &mut Reader<'_>, of: &Attributes<'_>) -> Result<Vec<Label>, Error> {
+    const NAME: &str = "classes_";
+    let (value, array) = of.array(NAME)?;
+    let labels = reader.labels(&Place { path: &of.path_of(NAME), value }, array)?;
+    if labels.len() < 2 {
+        return Err(of.fault(NAME, format!("has {} classes; scikit-learn predicts with two or more", labels.len())));
+    }
+    Ok(labels)
 }
 
 fn alone(
@@ -187,7 +255,7 @@ fn alone(
     shape: &Shape,
 ) -> Result<(Vec<Tree>, bool), Error> {
     let missing = missing_allowed(of, estimator, shape)?;
-    let tree = tree(reader, of.get("tree_")?, "tree_", shape)?;
+    let tree = tree(reader, of.get("tree_")?, &of.path_of("tree_"), shape)?;
     Ok((vec![tree], missing))
 }
 
@@ -195,35 +263,46 @@ fn forest(
     reader: &mut Reader<'_>,
     of: &Attributes<'_>,
     member: Estimator,
-    version: &str,
     shape: &Shape,
 ) -> Result<(Vec<Tree>, bool), Error> {
     let estimators = of.list("estimators_")?;
-    if estimators.is_empty() {
-        return Err(of.fault("estimators_", "is empty"));
-    }
-    if estimators.len() > reader.limits.max_trees {
-        return Err(Error::limit("trees", reader.limits.max_trees));
-    }
+    check_count(reader, of, estimators.len())?;
     let mut trees = Vec::with_capacity(estimators.len());
     let mut missing = None;
     for (number, value) in estimators.iter().enumerate() {
-        let path = format!("estimators_[{number}]");
-        if reader.class(*value) != Some(Known::Estimator(member)) {
-            let message = format!("is {} where a {} was expected", reader.arena.kind(*value), member.name());
-            return Err(Error::content(path, reader.arena.offset(*value), message));
-        }
-        reader.claim(*value, &path)?;
-        let attributes = reader.attributes(*value, &path)?;
-        if attributes.text("_sklearn_version")? != version {
-            return Err(attributes.fault("_sklearn_version", format!("is not {version}, as the forest's")));
-        }
+        let path = format!("{}[{number}]", of.path_of("estimators_"));
+        let attributes = self::member(reader, *value, &path, member)?;
         if missing.is_none() {
             missing = Some(missing_allowed(&attributes, member, shape)?);
         }
         trees.push(tree(reader, attributes.get("tree_")?, &attributes.path_of("tree_"), shape)?);
     }
     Ok((trees, missing.unwrap_or(false)))
+}
+
+/// Whether there are as many trees as may be.
+pub(super) fn check_count(reader: &Reader<'_>, of: &Attributes<'_>, count: usize) -> Result<(), Error> {
+    if count == 0 {
+        return Err(of.fault("estimators_", "is empty"));
+    }
+    if count > reader.limits.max_trees {
+        return Err(Error::limit("trees", reader.limits.max_trees));
+    }
+    Ok(())
+}
+
+/// The attributes of one of an ensemble's estimators.
+pub(super) fn member<'p>(
+    reader: &mut Reader<'p>,
+    value: Value,
+    path: &str,
+    expected: Estimator,
+) -> Result<Attributes<'p>, Error> {
+    if reader.class(value) != Some(Known::Estimator(expected)) {
+        let message = format!("is {} where a {} was expected", reader.arena.kind(value), expected.name());
+        return Err(Error::content(path, reader.arena.offset(value), message));
+    }
+    Ok(reader.part(value, path)?.0)
 }
 
 fn missing_allowed(of: &Attributes<'_>, estimator: Estimator, shape: &Shape) -> Result<bool, Error> {

@@ -1,10 +1,18 @@
-//! From the inert values of a pickle to a [`Model`], by the rules of scikit-learn's `tree/_classes.py`, `tree/_tree.pyx`
-//! and `ensemble/_forest.py`. It knows what each version means, and no opcodes.
+//! From the inert values of a pickle to a [`Model`], by the rules of scikit-learn: a file here for each of its kinds of
+//! estimator, and for what stands before them in a pipeline. It knows what each version means, and no opcodes.
 
 pub(in crate::formats) mod attributes;
 pub(in crate::formats) mod classes;
+mod encoder;
 mod estimator;
+mod gradient_boosting;
+mod hist_gradient_boosting;
+mod isolation_forest;
 mod missing;
+mod pipeline;
+mod predictor;
+mod preprocessing;
+mod table;
 mod tree;
 mod version;
 
@@ -18,12 +26,12 @@ use crate::model::{Label, Model};
 
 const LIBRARY: &str = "scikit-learn";
 
-/// The estimator that the pickle holds.
+/// The estimator that the pickle holds, alone or in a pipeline.
 ///
 /// # Errors
 /// [`Error::Content`] and [`Error::Limit`]: what the estimator has that scikit-learn's would not.
 pub(crate) fn model(pickle: &Pickle<'_>, limits: &Limits) -> Result<Model, Error> {
-    estimator::model(&mut Reader::new(pickle, limits))
+    pipeline::model(&mut Reader::new(pickle, limits))
 }
 
 /// The classes in an array of a pickle, such as a label encoder's.

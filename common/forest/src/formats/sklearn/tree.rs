@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::formats::pickle::known::Known;
 use crate::formats::pickle::numpy::{Array, Field, Kind};
 use crate::formats::pickle::value::Value;
+use crate::link::pairwise_sum;
 use crate::model::{Node, Split, Test, Tree, TreeParts};
 
 /// A leaf's `left_child` and `right_child`.
@@ -30,6 +31,17 @@ impl Shape {
 }
 
 pub(super) fn tree(reader: &mut Reader<'_>, value: Value, path: &str, shape: &Shape) -> Result<Tree, Error> {
+    let (parts, _) = parts(reader, value, path, shape)?;
+    Tree::new(parts, reader.limits).map_err(|error| error.within(path))
+}
+
+/// What a tree is made of, and for each leaf its node and how many rows of the training data ended there.
+pub(super) fn parts(
+    reader: &mut Reader<'_>,
+    value: Value,
+    path: &str,
+    shape: &Shape,
+) -> Result<(TreeParts, Vec<(usize, i64)>), Error> {
     if reader.class(value) != Some(Known::Tree) {
         let message = format!("is {} where a sklearn.tree._tree.Tree was expected", reader.arena.kind(value));
         return Err(Error::content(path, reader.arena.offset(value), message));
@@ -45,11 +57,11 @@ pub(super) fn tree(reader: &mut Reader<'_>, value: Value, path: &str, shape: &Sh
     if reader.nodes > reader.limits.max_nodes {
         return Err(Error::limit("nodes of all trees", reader.limits.max_nodes));
     }
-    let Nodes { nodes, leaves, cover, impurity } = nodes(reader, &attributes, count, shape)?;
+    let Nodes { nodes, leaves, samples, cover, impurity } = nodes(reader, &attributes, count, shape)?;
     let (values, labels) = values(reader, &attributes, count, &leaves, shape)?;
     let gain = gain(&nodes, &cover, &impurity);
     let parts = TreeParts { nodes, values, labels, cover, gain, ..TreeParts::default() };
-    Tree::new(parts, reader.limits).map_err(|error| error.within(path))
+    Ok((parts, leaves.into_iter().zip(samples).collect()))
 }
 
 /// `Tree(n_features, n_classes, n_outputs)`.
@@ -80,6 +92,7 @@ struct Record<'r> {
     feature: &'r Field,
     threshold: &'r Field,
     impurity: &'r Field,
+    samples: &'r Field,
     weight: &'r Field,
     missing: Option<&'r Field>,
 }
@@ -91,7 +104,6 @@ impl<'r> Record<'r> {
             let field = fields.iter().find(|field| *field.name == *name)?;
             (field.dtype.kind == kind && sizes.contains(&field.dtype.size)).then_some(field)
         };
-        find("n_node_samples", Kind::Int, &[4, 8])?;
         let missing = find("missing_go_to_left", Kind::Uint, &[1]);
         if missing.is_some() != version.has_missing() || fields.len() != 7 + usize::from(missing.is_some()) {
             return None;
@@ -102,13 +114,14 @@ impl<'r> Record<'r> {
             feature: find("feature", Kind::Int, &[4, 8])?,
             threshold: find("threshold", Kind::Float, &[8])?,
             impurity: find("impurity", Kind::Float, &[8])?,
+            samples: find("n_node_samples", Kind::Int, &[4, 8])?,
             weight: find("weighted_n_node_samples", Kind::Float, &[8])?,
             missing,
         })
     }
 }
 
-fn part<'e>(field: &Field, element: &'e [u8]) -> &'e [u8] {
+pub(super) fn part<'e>(field: &Field, element: &'e [u8]) -> &'e [u8] {
     element.get(field.offset..field.offset + field.dtype.size).unwrap_or_default()
 }
 
@@ -118,6 +131,8 @@ struct Nodes {
     nodes: Vec<Node>,
     /// The positions of the leaves among them.
     leaves: Vec<usize>,
+    /// How many rows of the training data ended in each leaf.
+    samples: Vec<i64>,
     cover: Vec<f64>,
     impurity: Vec<f64>,
 }
@@ -141,6 +156,7 @@ fn nodes(reader: &mut Reader<'_>, attributes: &Attributes<'_>, count: usize, sha
         let node = node.map_err(|message| attributes.fault("nodes", format!("node {at} {message}")))?;
         if matches!(node, Node::Leaf(_)) {
             found.leaves.push(at);
+            found.samples.push(record.samples.dtype.int(part(record.samples, element)).unwrap_or(0));
         }
         found.nodes.push(node);
         let float = |field: &Field| field.dtype.float(part(field, element)).unwrap_or(0.0);
@@ -270,60 +286,9 @@ fn first_largest(values: &[f64]) -> usize {
     best.0
 }
 
-/// `numpy.sum` of contiguous doubles, in its order of additions (`pairwise_sum` in numpy's
-/// `loops_utils.h.src`): eight running sums to 128 numbers, halves beyond.
-fn pairwise_sum(values: &[f64]) -> f64 {
-    if values.len() > 128 {
-        let half = values.len() / 2;
-        let (low, high) = values.split_at(half - half % 8);
-        return pairwise_sum(low) + pairwise_sum(high);
-    }
-    let (blocks, rest) = values.as_chunks::<8>();
-    let start = match blocks {
-        [] => 0.0,
-        [first, others @ ..] => {
-            let mut sums = *first;
-            for block in others {
-                sums.iter_mut().zip(block).for_each(|(sum, value)| *sum += value);
-            }
-            let [a, b, c, d, e, f, g, h] = sums;
-            ((a + b) + (c + d)) + ((e + f) + (g + h))
-        }
-    };
-    rest.iter().fold(start, |sum, value| sum + value)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sums_in_numpys_order() {
-        // from numpy: the bits of np.array([0.1 * i for i in range(n)]).sum()
-        let sum = |n: u32| pairwise_sum(&(0..n).map(|i| 0.1 * f64::from(i)).collect::<Vec<_>>()).to_bits();
-        for (n, bits) in SUMS {
-            assert_eq!(sum(*n), *bits, "{n}");
-        }
-    }
-
-    const SUMS: &[(u32, u64)] = &[
-        (0, 0x0000_0000_0000_0000),
-        (1, 0x0000_0000_0000_0000),
-        (7, 0x4000_cccc_cccc_cccd),
-        (8, 0x4006_6666_6666_6667),
-        (9, 0x400c_cccc_cccc_ccce),
-        (10, 0x4012_0000_0000_0001),
-        (16, 0x4028_0000_0000_0000),
-        (23, 0x4039_4ccc_cccc_cccd),
-        (100, 0x407e_f000_0000_0000),
-        (127, 0x4089_00cc_cccc_cccd),
-        (128, 0x4089_6666_6666_6667),
-        (129, 0x4089_cccc_cccc_cccd),
-        (130, 0x408a_3400_0000_0000),
-        (200, 0x409f_1800_0000_0000),
-        (300, 0x40b1_8500_0000_0000),
-        (1000, 0x40e8_63c0_0000_0000),
-    ];
 
     #[test]
     fn the_first_largest_wins() {
