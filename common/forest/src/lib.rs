@@ -32,14 +32,19 @@
 //!
 //! - Probabilities, labels and values equal scikit-learn's bit for bit (with `n_jobs=None`: threads of a forest may add in
 //!   any order there, here never). They do not depend on how many rows are predicted together.
+//! - So do the margins and values of its boosting and isolation forests where numpy takes `exp`, `log` and `pow` from the C
+//!   library. Its vectorised ones (AVX-512) differ in the last place, and with the processor: values are then within 4 units
+//!   there, a few more for several classes of `GradientBoosting` before 1.4, whose start numpy takes the logarithm of too.
+//! - A pipeline's text categories are given as their places among those of its encoder ([`Categories::Named`]).
 //! - LightGBM's margins, values and labels are its own bit for bit, as it predicts after loading the file again
 //!   (`cross_entropy_lambda`: as since 3.3); rows may hold NaN, infinities and unseen categories.
 //! - Margins and values of XGBoost equal those of the version that saved the file bit for bit, as `Booster.predict` gives
 //!   them (`inplace_predict` rounds DART otherwise). Classifiers give what `XGBClassifier` gives: of two classes `[1 - v, v]`,
 //!   whatever number v the objective has, and the second class where v is above one half; `multi:softmax` gives
 //!   probabilities by XGBoost's own softmax, where the wrapper takes another.
-//! - Input is refused where scikit-learn refuses it: what is infinite as `f32`, and NaN where that version and estimator
-//!   take none ([`Model::missing_allowed`]).
+//! - Input is refused where scikit-learn refuses it: what is infinite as `f32`, NaN where that version and estimator take
+//!   none ([`Model::missing_allowed`]), and what a step of a pipeline refuses, such as a category that its encoder does not
+//!   know.
 //! - Of CatBoost also the margins (`RawFormulaVal`) and all values equal the trained model's bit for bit; with AVX2 it takes
 //!   `exp` in groups of four, which is what is repeated here. `RMSEWithUncertainty` gives mean and variance, as `predict` does.
 //!   A category is given as the number that [`catboost_category`] has for its text.

@@ -53,7 +53,7 @@ fn steps(reader: &Reader<'_>, of: &Attributes<'_>) -> Result<Vec<(String, Value)
 /// What goes in, as the first step says that says it; those before it change no column.
 fn input(reader: &mut Reader<'_>, steps: &[(String, Value)], depth: usize) -> Result<Option<Table>, Error> {
     if depth > MAX_DEPTH {
-        return Ok(None);
+        return Err(too_deep(steps.first().map_or("steps", |(path, _)| path)));
     }
     for (path, step) in steps {
         if is_nothing(reader, *step) || reader.class(*step).is_none() {

@@ -92,7 +92,8 @@ impl Table {
         let Self { mut features, columns, dropped } = self;
         let mut input =
             Input { precision: takes.precision, infinite_allowed: takes.infinite, category: CategoryRule::Whole };
-        let untouched = |(at, column): (u32, &Made)| column.feature == at && column.steps.is_empty();
+        let untouched =
+            |(at, column): (u32, &Made)| column.feature == at && column.steps.is_empty() && column.fill.is_none();
         if dropped.is_empty() && columns.len() == features.len() && (0_u32..).zip(&columns).all(untouched) {
             features.iter_mut().for_each(|feature| feature.missing_allowed = takes.missing);
             return Ok((features, input, Vec::new()));
