@@ -70,15 +70,25 @@ impl Plain {
     }
 }
 
+const LIVEZ: &[u8] = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+/// Refused with 401 before its body is read, and its body then read.
+const PREDICT: &[u8] =
+    b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 19\r\n\r\n{\"sepal_length\": 5}";
+
 /// Asks on a connection that stays.
 async fn ask(stream: &mut TcpStream) {
-    stream.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    stream.write_all(LIVEZ).await.unwrap();
+    answered(stream, 200).await;
+}
+
+/// Waits for an answer.
+async fn answered(stream: &mut TcpStream, status: u16) {
     let mut seen = Vec::new();
     while !seen.ends_with(b"}") {
         let read = stream.read_buf(&mut seen);
         assert!(timeout(LIMIT, read).await.unwrap().unwrap() > 0, "closed: {}", String::from_utf8_lossy(&seen));
     }
-    assert!(seen.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&seen));
+    assert!(seen.starts_with(format!("HTTP/1.1 {status}").as_bytes()), "{}", String::from_utf8_lossy(&seen));
 }
 
 /// Waits until the server closes a connection.
@@ -114,6 +124,71 @@ fn headers_that_do_not_come_end_a_connection_and_rest_does_not() {
         }
         // Its rest was longer than the limit that ended the others.
         ask(&mut resting).await;
+    });
+}
+
+#[test]
+fn a_head_that_comes_with_the_request_before_has_its_time_as_well() {
+    run(async {
+        let server = Plain::start("500ms", "10m").await;
+        let mut resting = server.connect().await;
+        resting.write_all(PREDICT).await.unwrap();
+        answered(&mut resting, 401).await;
+        for (request, status) in [(LIVEZ, 200), (PREDICT, 401)] {
+            let mut stream = server.connect().await;
+            stream.write_all(&[request, b"GET /livez HT"].concat()).await.unwrap();
+            answered(&mut stream, status).await;
+            closed(stream).await;
+        }
+        ask(&mut resting).await;
+    });
+}
+
+/// RFC 9112 section 2.2 asks servers to bear an empty line after a request; a pipelining client sends a part of the next.
+#[test]
+fn an_answer_does_not_wait_for_the_rest_of_what_comes_after_its_request() {
+    run(async {
+        let server = Plain::start("10m", "10m").await;
+        for after in ["\r\n", "\n", "GET", "GET /livez HTTP/1.1\r\nHost: loc"] {
+            for (request, status) in [(LIVEZ, 200), (PREDICT, 401)] {
+                let mut stream = server.connect().await;
+                stream.write_all(&[request, after.as_bytes()].concat()).await.unwrap();
+                answered(&mut stream, status).await;
+                let rest = LIVEZ.strip_prefix(after.as_bytes()).unwrap_or(LIVEZ);
+                stream.write_all(rest).await.unwrap();
+                answered(&mut stream, 200).await;
+            }
+        }
+    });
+}
+
+#[test]
+fn a_head_that_can_not_be_read_is_refused() {
+    run(async {
+        let server = Plain::start("10m", "10m").await;
+        let long = "x".repeat(66 << 10);
+        let many: String = (0..200).map(|i| format!("x-{i}: y\r\n")).collect();
+        for (head, statuses) in [
+            ("garbage\r\n\r\n".to_owned(), &[400][..]),
+            ("\u{0}\u{1}\u{2}\r\n\r\n".to_owned(), &[400]),
+            ("GET /livez HTTP/1.1\r\nbad name: x\r\n\r\n".to_owned(), &[400]),
+            ("GET /livez HTTP/1.1\r\nx: a\u{0}b\r\n\r\n".to_owned(), &[400]),
+            ("GET /livez HTTP/9.9\r\n\r\n".to_owned(), &[400]),
+            ("POST /token HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n".to_owned(), &[400]),
+            (format!("GET /livez HTTP/1.1\r\nx: {long}\r\n\r\n"), &[431]),
+            (format!("GET /{long} HTTP/1.1\r\n\r\n"), &[414, 431]),
+            (format!("GET /livez HTTP/1.1\r\n{many}\r\n"), &[431]),
+        ] {
+            let mut stream = server.connect().await;
+            // What is too long is not taken to its end.
+            let _ = stream.write_all(head.as_bytes()).await;
+            let mut answer = Vec::new();
+            let _ = timeout(LIMIT, stream.read_to_end(&mut answer)).await.unwrap();
+            let answer = String::from_utf8_lossy(&answer);
+            let status = answer.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
+            let head = head.get(..40).unwrap_or(&head);
+            assert!(status.is_some_and(|status: u16| statuses.contains(&status)), "{head:?}: {answer:?}");
+        }
     });
 }
 

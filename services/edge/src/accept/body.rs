@@ -14,6 +14,8 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
+use super::activity::Activity;
+
 /// For the next piece of what is thrown away: a client that waits for the answer sends none.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// For all of it.
@@ -21,11 +23,13 @@ const LONGEST: Duration = Duration::from_secs(10);
 
 /// What a handler did not read.
 #[derive(Default)]
-pub(super) struct Unread(Arc<Mutex<Option<Incoming>>>);
+pub(super) struct Unread(Arc<Mutex<Option<Seen>>>);
 
 impl Unread {
     /// A body for a handler. With `expects` the client sends it only when it is read (RFC 9110 section 10.1.1).
-    pub(super) fn watch(&self, body: Incoming, expects: bool) -> BoxBody<Bytes, io::Error> {
+    pub(super) fn watch(&self, body: Incoming, expects: bool, activity: &Arc<Activity>) -> BoxBody<Bytes, io::Error> {
+        let told = body.size_hint().exact().is_some();
+        let body = Seen { body, activity: told.then(|| Arc::clone(activity)) };
         Watched { body: Some(body), wanted: !expects, unread: Arc::clone(&self.0) }.boxed()
     }
 
@@ -39,12 +43,39 @@ impl Unread {
     }
 }
 
+/// A body whose bytes are seen where its length was told.
+struct Seen {
+    body: Incoming,
+    activity: Option<Arc<Activity>>,
+}
+
+impl Body for Seen {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let (Poll::Ready(Some(Ok(frame))), Some(activity)) = (&polled, &self.activity) {
+            activity.body(frame.data_ref().map_or(&[], |bytes| bytes));
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 struct Watched {
     /// Until its end.
-    body: Option<Incoming>,
+    body: Option<Seen>,
     /// Whether the client sends it.
     wanted: bool,
-    unread: Arc<Mutex<Option<Incoming>>>,
+    unread: Arc<Mutex<Option<Seen>>>,
 }
 
 impl Body for Watched {

@@ -39,11 +39,10 @@ impl Serving {
         let service = {
             let (shared, activity) = (shared.clone(), Arc::clone(&activity));
             service_fn(move |request: http::Request<Incoming>| {
-                let (shared, under_way) = (shared.clone(), activity.begin());
+                let (shared, under_way, unread) = (shared.clone(), activity.begin(), Unread::default());
+                let request = convert(request, &unread, &activity, peer, secure);
                 async move {
                     let _under_way = under_way;
-                    let unread = Unread::default();
-                    let request = convert(request, &unread, peer, secure);
                     let response = shared.front.answer(request, &peer).await;
                     unread.discard().await;
                     Ok::<_, Infallible>(hyper::Response::from(response))
@@ -85,8 +84,10 @@ impl Serving {
 
 fn builder(shared: &Listener) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    // No timer: hyper has limits of its own only with one. Ours are in `activity`.
-    builder.http1().max_buf_size(64 << 10).pipeline_flush(true);
+    // No timer: hyper has limits of its own only with one. Ours are in `activity`. Answers are small: one write is cheaper
+    // than one of several pieces. Not `pipeline_flush`: with it no answer is sent while anything of a next request is read.
+    // A head that can not be read hyper answers by itself (400, 414, 431), with no body and no header of ours, and closes.
+    builder.http1().max_buf_size(64 << 10).writev(false);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -98,7 +99,13 @@ fn builder(shared: &Listener) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-fn convert(request: http::Request<Incoming>, unread: &Unread, peer: Peer, secure: bool) -> poem::Request {
+fn convert(
+    request: http::Request<Incoming>,
+    unread: &Unread,
+    activity: &Arc<Activity>,
+    peer: Peer,
+    secure: bool,
+) -> poem::Request {
     let socket = match peer {
         Peer::Address(address) => address,
         Peer::Operator => SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -106,6 +113,6 @@ fn convert(request: http::Request<Incoming>, unread: &Unread, peer: Peer, secure
     let scheme = if secure { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP };
     let (local, remote) = (LocalAddr(Addr::SocketAddr(socket)), RemoteAddr(Addr::SocketAddr(socket)));
     let (parts, body) = request.into_parts();
-    let body = unread.watch(body, parts.headers.contains_key(http::header::EXPECT));
+    let body = unread.watch(body, parts.headers.contains_key(http::header::EXPECT), activity);
     poem::Request::from_parts((parts, local, remote, scheme).into(), body.into())
 }
