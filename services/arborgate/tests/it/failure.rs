@@ -212,10 +212,14 @@ fn after_a_restart_of_nats_all_is_as_before() {
         questions.push(Question::encrypt(&system, 0));
         let load = Load::start(&system, &questions, std::slice::from_ref(&admin));
         load.proceed(STEP).await;
-        let nats = system.nats().unwrap();
-        nats.stop().await.unwrap();
+        system.nats().unwrap().stop().await.unwrap();
+        // What can not be done is said, not waited out: well within the ten seconds of a request.
+        let asked = Instant::now();
+        let lost = questions[0].request(system.client(), &admin).send().await.unwrap();
+        let took = asked.elapsed();
+        assert!(lost.status() == 503 && took < Duration::from_secs(5), "{} after {took:?}", lost.status());
         load.proceed(CLIENTS).await;
-        nats.restart().await.unwrap();
+        system.nats().unwrap().restart().await.unwrap();
         let ready = async || {
             let mut all = true;
             for question in &questions {

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arborgate_bus::{Bus, Meta, RequestError};
 use arborgate_contracts::wire::{Answer, BatchHeader, Reply, RequestWriter, segment_size};
@@ -14,6 +14,9 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::rows::Rows;
 use super::workers::Workers;
+
+/// How long a lost bus is waited for: its client may find another server. Longer would only hold the caller up.
+const BUS_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How rows travel.
 #[derive(Debug, Clone, Copy)]
@@ -141,8 +144,12 @@ impl Lane {
     async fn deliver(&self, mut batch: Vec<Pending>) {
         let mut tried: Vec<InstanceId> = Vec::new();
         let mut pause = Duration::from_millis(5);
+        let mut lost_at = None;
         loop {
             let (asked, outcome) = self.attempt(&batch, &tried).await;
+            let lost = matches!(outcome, Err(RequestError::Bus(_)));
+            lost_at = lost.then(|| lost_at.unwrap_or_else(Instant::now));
+            let hopeless = lost_at.is_some_and(|at| at.elapsed() >= BUS_PATIENCE);
             let failure = match outcome {
                 Ok(reply) => {
                     batch = settle(batch, reply);
@@ -156,7 +163,7 @@ impl Lane {
             let (over, rest): (Vec<_>, Vec<_>) = batch
                 .into_iter()
                 .filter(|p| !p.answer.is_closed())
-                .partition(|p| p.meta.deadline.has_passed() || !may_ask_again(failure.code));
+                .partition(|p| hopeless || p.meta.deadline.has_passed() || !may_ask_again(failure.code));
             for pending in over {
                 // A caller that has gone needs no answer.
                 let _ = pending.answer.send(Err(failure.clone()));
@@ -301,5 +308,30 @@ fn refusal_of(error: &RequestError) -> ServiceError {
         RequestError::Bus(_) => {
             ServiceError::new(ErrorCode::Unavailable, "the workers can not be reached; try again shortly")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arborgate_bus::{Directory, local};
+    use arborgate_contracts::Service;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lost_bus_is_not_waited_for_until_the_deadline() {
+        let bus = Bus::new(local::LocalBus::open(local::Config::default()).unwrap());
+        let directory = Directory::start(&bus, Service::Inference).await.unwrap();
+        let header = BatchHeader { model: "m".parse().unwrap(), version: "1".parse().unwrap(), columns: 1 };
+        let workers = Workers::new(directory, header.model.clone(), header.version.clone(), String::new());
+        let limits = Limits { attempt: Duration::from_secs(2), message_rows: 8, waiting_rows: 8, in_flight: 1 };
+        let lane = Arc::new(Lane::new(bus.clone(), header, 8, workers, limits));
+        bus.close().await;
+        let rows = Rows { count: 1, values: vec![1.0], many: false };
+        let meta = Meta::within(Duration::from_secs(60));
+        let began = Instant::now();
+        let refused = lane.predict(rows, meta, &"user:ann".into()).await.unwrap_err();
+        assert_eq!(refused.code, ErrorCode::Unavailable);
+        assert!(began.elapsed() < Duration::from_secs(30));
     }
 }
