@@ -13,6 +13,8 @@ use crate::metrics::Metrics;
 /// Longer than a hashed key is.
 const LONGEST_KEY: usize = 128;
 const LONGEST_WINDOW_MS: u32 = 86_400_000;
+/// How much of what clocks may differ by a request waits out at the end of a window. What is more, callers are told.
+const WAITED_OUT_MS: u64 = 250;
 /// Loans that one request may return.
 const MOST_RETURNED: usize = 256;
 
@@ -35,6 +37,8 @@ pub(crate) struct DecideAsk {
     rule: Rule,
     id: u64,
     max_wait: u64,
+    /// By how much the window of `rule` is longer than callers are told.
+    untold: u64,
 }
 
 pub(crate) struct BorrowAsk {
@@ -71,7 +75,7 @@ impl Question {
         match self {
             Self::Decide(ask, awaited) => {
                 let answer = log.decide(now, ask.rule, ask.id, ask.max_wait);
-                awaited.reply = Some(answer.reply);
+                awaited.reply = Some(ask.as_told(answer.reply));
                 Applied { changed: answer.changed, refused: !answer.reply.allowed }
             }
             Self::Borrow(ask, awaited) => {
@@ -124,7 +128,16 @@ impl DecideAsk {
         }
         refuse(faults)?;
         let rule = rule(request.limit, tolerance_ms);
-        Ok(Self { rule, id: fingerprint(&request.id), max_wait: u64::from(request.max_wait_ms) })
+        // Who comes at the end of the limit's own window waits for the log's, which is longer, and is not refused.
+        let untold = tolerance_ms.min(WAITED_OUT_MS);
+        let max_wait = u64::from(request.max_wait_ms).max(untold);
+        Ok(Self { rule, id: fingerprint(&request.id), max_wait, untold })
+    }
+
+    /// A caller is told the end of the limit's own window.
+    fn as_told(&self, decision: Decision) -> Decision {
+        let reset_ms = u64::from(decision.reset_ms).saturating_sub(self.untold);
+        Decision { reset_ms: u32::try_from(reset_ms).unwrap_or(u32::MAX), ..decision }
     }
 }
 
