@@ -5,6 +5,7 @@
 //! A test that needs limits of its own, or to stop processes, starts one for itself.
 
 mod cluster;
+mod document;
 mod http;
 mod operator;
 

@@ -24,6 +24,8 @@ pub struct Operation {
     pub path: &'static str,
     /// Who may.
     pub access: Access,
+    /// Statuses with which it refuses by itself, beside those of its kind: see `api::documented`.
+    pub refuses: &'static [u16],
 }
 
 use Access::{Needs, Public};
@@ -33,36 +35,47 @@ use Permission::{
 };
 
 const fn operation(id: &'static str, method: Method, path: &'static str, access: Access) -> Operation {
-    Operation { id, method, path, access }
+    Operation { id, method, path, access, refuses: &[] }
+}
+
+impl Operation {
+    const fn refusing(mut self, statuses: &'static [u16]) -> Self {
+        self.refuses = statuses;
+        self
+    }
 }
 
 const VERSION: &str = "/v1/models/{model}/versions/{version}";
 
 /// Every operation; the most frequent first.
 pub static OPERATIONS: [Operation; 22] = [
-    operation("predict", Method::POST, "/predict", Needs(ModelsPredict)),
-    operation("predict_model", Method::POST, "/v1/models/{model}/predict", Needs(ModelsPredict)),
-    operation("predict_version", Method::POST, "/v1/models/{model}/versions/{version}/predict", Needs(ModelsPredict)),
-    operation("token", Method::POST, "/token", Public),
+    operation("predict", Method::POST, "/predict", Needs(ModelsPredict)).refusing(&[404]),
+    operation("predict_model", Method::POST, "/v1/models/{model}/predict", Needs(ModelsPredict)).refusing(&[404]),
+    operation("predict_version", Method::POST, "/v1/models/{model}/versions/{version}/predict", Needs(ModelsPredict))
+        .refusing(&[404]),
+    operation("token", Method::POST, "/token", Public).refusing(&[401, 403]),
     operation("encrypt", Method::POST, "/encrypt", Needs(CryptoEncrypt)),
     operation("decrypt", Method::POST, "/decrypt", Needs(CryptoDecrypt)),
     operation("list_models", Method::GET, "/v1/models", Needs(ModelsRead)),
-    operation("get_model", Method::GET, "/v1/models/{model}", Needs(ModelsRead)),
-    operation("put_model_version", Method::PUT, VERSION, Needs(ModelsWrite)),
-    operation("delete_model_version", Method::DELETE, VERSION, Needs(ModelsWrite)),
-    operation("list_api_keys", Method::GET, "/v1/api-keys", Needs(AdminApiKeys)),
+    operation("get_model", Method::GET, "/v1/models/{model}", Needs(ModelsRead)).refusing(&[404]),
+    operation("put_model_version", Method::PUT, VERSION, Needs(ModelsWrite)).refusing(&[409]),
+    operation("delete_model_version", Method::DELETE, VERSION, Needs(ModelsWrite)).refusing(&[404]),
+    operation("list_api_keys", Method::GET, "/v1/api-keys", Needs(AdminApiKeys)).refusing(&[413]),
     operation("create_api_key", Method::POST, "/v1/api-keys", Needs(AdminApiKeys)),
-    operation("delete_api_key", Method::DELETE, "/v1/api-keys/{id}", Needs(AdminApiKeys)),
-    operation("list_users", Method::GET, "/v1/users", Needs(AdminUsers)),
-    operation("create_user", Method::POST, "/v1/users", Needs(AdminUsers)),
-    operation("delete_user", Method::DELETE, "/v1/users/{name}", Needs(AdminUsers)),
-    operation("rotate_encryption_key", Method::POST, "/v1/encryption-keys", Needs(AdminCrypto)),
+    operation("delete_api_key", Method::DELETE, "/v1/api-keys/{id}", Needs(AdminApiKeys)).refusing(&[404]),
+    operation("list_users", Method::GET, "/v1/users", Needs(AdminUsers)).refusing(&[413]),
+    operation("create_user", Method::POST, "/v1/users", Needs(AdminUsers)).refusing(&[409]),
+    operation("delete_user", Method::DELETE, "/v1/users/{name}", Needs(AdminUsers)).refusing(&[404, 409]),
+    operation("rotate_encryption_key", Method::POST, "/v1/encryption-keys", Needs(AdminCrypto)).refusing(&[409]),
     operation("export_encryption_keys", Method::POST, "/v1/encryption-keys/export", Needs(AdminCrypto)),
     operation("backup", Method::GET, "/v1/backup", Needs(AdminBackup)),
-    operation("restore", Method::PUT, "/v1/backup", Needs(AdminBackup)),
+    operation("restore", Method::PUT, "/v1/backup", Needs(AdminBackup)).refusing(&[409]),
     operation("livez", Method::GET, "/livez", Public),
     operation("readyz", Method::GET, "/readyz", Public),
 ];
+
+/// What metrics and spans call all that is no operation: the page, its files, the document, 404 and 405.
+pub const OTHER: &str = "other";
 
 /// What a request's method and path mean.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +86,16 @@ pub enum Match {
     OtherMethod,
     /// Nothing of the table.
     Unknown,
+}
+
+impl Match {
+    /// As metrics and spans call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Operation(operation) => operation.id,
+            Self::OtherMethod | Self::Unknown => OTHER,
+        }
+    }
 }
 
 /// Finds the operation; `path` has no slash at its end.

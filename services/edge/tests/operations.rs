@@ -28,16 +28,29 @@ fn the_table_and_the_document_have_the_same_operations() {
     assert_eq!(documented, table);
 }
 
+/// What each may answer beside that, the end-to-end suite holds: see `document` of the testkit.
 #[test]
-fn every_operation_documents_its_refusals() {
+fn an_operation_documents_the_refusals_of_its_kind() {
     let document: Value = serde_json::from_str(&arborgate_edge::document()).unwrap();
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
             let responses = operation["responses"].as_object().unwrap();
-            for status in ["400", "401", "403", "404", "409", "413", "415", "422", "429", "500", "503", "504"] {
-                let content = &responses[status]["content"]["application/problem+json"];
-                assert!(content.is_object(), "{method} {path} {status}");
+            let has = |status: &str| responses.contains_key(status);
+            for (status, response) in responses.iter().filter(|(status, _)| status.as_str() >= "400") {
+                assert!(response["content"]["application/problem+json"].is_object(), "{method} {path} {status}");
             }
+            for status in ["422", "429", "500", "503", "504"] {
+                assert!(has(status), "{method} {path} {status}");
+            }
+            let (guarded, reads) = (operation["security"].is_array(), operation["requestBody"].is_object());
+            let signs_in = path == "/token";
+            assert_eq!((has("401"), has("403")), (guarded || signs_in, guarded || signs_in), "{method} {path}");
+            assert_eq!((has("408"), has("415")), (reads, reads), "{method} {path}");
+            assert_eq!(has("400"), guarded || reads, "{method} {path}");
+            // The answer to another method on the path; no operation's.
+            assert!(!has("405"), "{method} {path}");
         }
     }
+    let statuses = |path: &str| document["paths"][path]["get"]["responses"].as_object().unwrap().keys().cloned();
+    assert_eq!(statuses("/livez").collect::<Vec<_>>(), ["200", "422", "429", "500", "503", "504"]);
 }

@@ -6,7 +6,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use super::{ADMIN_PASSWORD, System};
+use super::{ADMIN_PASSWORD, System, document};
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,10 +85,17 @@ impl System {
     /// Sends a request and reads the answer.
     ///
     /// # Errors
-    /// There is no answer.
+    /// There is no answer, or one of a status that the document does not show for its operation.
     pub async fn send(&self, request: RequestBuilder) -> io::Result<Answer> {
-        let response = request.send().await.map_err(io::Error::other)?;
+        let (client, request) = request.build_split();
+        let request = request.map_err(io::Error::other)?;
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let response = client.execute(request).await.map_err(io::Error::other)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        if !document::shows(&method, &path, status) {
+            let text = response.text().await.unwrap_or_default();
+            return Err(io::Error::other(format!("{method} {path} is not documented to answer {status}: {text}")));
+        }
         let body = response.bytes().await.map_err(io::Error::other)?.to_vec();
         Ok(Answer { status, headers, body })
     }

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod backup;
+mod documented;
 mod encryption;
 mod health;
 mod models;
@@ -56,7 +57,8 @@ enum Tag {
     Operations,
 }
 
-type Apis = (token::Api, predict::Api, models::Api, encryption::Api, accounts::Api, health::Api, backup::Api);
+type Handlers = (token::Api, predict::Api, models::Api, encryption::Api, accounts::Api, health::Api, backup::Api);
+type Apis = documented::Documented<Handlers>;
 
 const DESCRIPTION: &str = "Predictions of tree-ensemble models. Sign in at `POST /token` or send `X-API-Key`. Failures \
     are problem details (RFC 9457).";
@@ -70,7 +72,7 @@ fn service(apis: Apis) -> OpenApiService<Apis, ()> {
 
 fn apis(shared: Option<Arc<Shared>>) -> Apis {
     let shared = payload::State(shared);
-    (
+    documented::Documented((
         token::Api(shared.clone()),
         predict::Api(shared.clone()),
         models::Api(shared.clone()),
@@ -78,7 +80,12 @@ fn apis(shared: Option<Arc<Shared>>) -> Apis {
         accounts::Api(shared.clone()),
         health::Api(shared.clone()),
         backup::Api(shared),
-    )
+    ))
+}
+
+/// The parameters in the query of each operation.
+pub(crate) fn queries() -> Vec<(&'static str, Vec<String>)> {
+    documented::queries::<Handlers>()
 }
 
 /// The handlers.

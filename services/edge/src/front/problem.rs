@@ -45,10 +45,19 @@ impl Problem {
 
     /// Readable but not acceptable: one fault for each place.
     pub fn invalid(faults: Vec<Fault>) -> Self {
-        let detail = match faults.as_slice() {
-            [only] => format!("{}: {}", only.pointer, only.detail),
-            many => format!("{} faults in the request; see errors", many.len()),
+        Self::invalid_and_more(faults, 0)
+    }
+
+    /// The same, with faults that are only counted.
+    pub fn invalid_and_more(mut faults: Vec<Fault>, untold: usize) -> Self {
+        let detail = match (faults.as_slice(), untold) {
+            ([whole], 0) if whole.pointer.is_empty() => whole.detail.clone(),
+            ([only], 0) => format!("{}: {}", only.pointer, only.detail),
+            (told, _) => format!("{} faults in the request; see errors", told.len() + untold),
         };
+        if untold > 0 {
+            faults.push(Fault { pointer: String::new(), detail: format!("and {untold} faults more") });
+        }
         Self { faults, ..Self::new(ErrorCode::Invalid, detail) }
     }
 
@@ -145,12 +154,13 @@ impl From<Problem> for poem::Error {
     }
 }
 
-/// Statuses that any operation may answer with, and when.
-const STATUSES: [(u16, &str); 12] = [
+/// The statuses of refusals, and when they are answered.
+const STATUSES: [(u16, &str); 13] = [
     (400, "The request can not be read, or carries two credentials."),
     (401, "No credential, or a bearer token that is not good."),
     (403, "A wrong API key, or a role without the permission."),
     (404, "The thing named is not there."),
+    (408, "The body did not arrive in time."),
     (409, "What is there contradicts what was asked for."),
     (413, "Larger than a limit."),
     (415, "Another content type than the operation reads."),
@@ -161,19 +171,25 @@ const STATUSES: [(u16, &str); 12] = [
     (504, "No answer in time."),
 ];
 
+/// Refusals with these statuses as the document shows them.
+pub fn shown(statuses: &[u16]) -> impl Iterator<Item = MetaResponse> {
+    let wanted = STATUSES.into_iter().filter(|(status, _)| statuses.contains(status));
+    wanted.map(|(status, description)| MetaResponse {
+        description,
+        status: Some(status),
+        status_range: None,
+        content: vec![MetaMediaType {
+            content_type: "application/problem+json",
+            schema: MetaSchemaRef::Reference("Problem".to_owned()),
+        }],
+        headers: Vec::new(),
+    })
+}
+
 impl ApiResponse for Problem {
+    /// Which refusals an operation knows is not said by a handler's type: see `api::documented`.
     fn meta() -> MetaResponses {
-        let responses = STATUSES.map(|(status, description)| MetaResponse {
-            description,
-            status: Some(status),
-            status_range: None,
-            content: vec![MetaMediaType {
-                content_type: "application/problem+json",
-                schema: MetaSchemaRef::Reference("Problem".to_owned()),
-            }],
-            headers: Vec::new(),
-        });
-        MetaResponses { responses: responses.into() }
+        MetaResponses { responses: Vec::new() }
     }
 
     fn register(registry: &mut Registry) {
@@ -207,5 +223,21 @@ impl ApiResponse for Problem {
                 ..MetaSchema::new("object")
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detail_begins_with_a_place_that_has_a_name_and_counts_all_faults() {
+        let fault = |pointer: &str| Fault { pointer: pointer.to_owned(), detail: "is wrong".to_owned() };
+        assert_eq!(Problem::invalid(vec![fault("/a")]).detail, "/a: is wrong");
+        assert_eq!(Problem::invalid(vec![fault("")]).detail, "is wrong");
+        assert!(Problem::invalid(vec![fault("/a"), fault("")]).detail.starts_with("2 faults"));
+        let many = Problem::invalid_and_more(vec![fault("/a")], 9_999);
+        assert!(many.detail.starts_with("10000 faults"), "{}", many.detail);
+        assert_eq!(many.faults.last().map(|f| f.detail.as_str()), Some("and 9999 faults more"));
     }
 }

@@ -1,0 +1,67 @@
+//! What the document says of an operation beside its handler's types: with which refusals it may answer.
+
+use std::collections::HashMap;
+
+use http::Method;
+use poem::endpoint::BoxEndpoint;
+use poem_openapi::OpenApi;
+use poem_openapi::registry::{MetaApi, MetaOperation, MetaParamIn, Registry};
+
+use crate::front::problem;
+use crate::operations::{Access, OPERATIONS};
+
+/// Any operation: a parameter in the query that it does not know, the guard against floods or a limit, a defect, and a
+/// policy that counts it while the limiter is busy, out of reach or silent.
+const ANY: [u16; 5] = [422, 429, 500, 503, 504];
+/// One that needs a permission.
+const GUARDED: [u16; 3] = [400, 401, 403];
+/// One that reads a body.
+const READING: [u16; 4] = [400, 408, 413, 415];
+
+/// An API whose operations show their refusals.
+pub(super) struct Documented<A>(pub A);
+
+impl<A: OpenApi> OpenApi for Documented<A> {
+    fn meta() -> Vec<MetaApi> {
+        let mut apis = A::meta();
+        for operation in operations_of(&mut apis) {
+            let statuses = refusals(operation);
+            operation.responses.responses.extend(problem::shown(&statuses));
+        }
+        apis
+    }
+
+    fn register(registry: &mut Registry) {
+        A::register(registry);
+    }
+
+    fn add_routes(self, routes: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {
+        self.0.add_routes(routes);
+    }
+}
+
+fn operations_of(apis: &mut [MetaApi]) -> impl Iterator<Item = &mut MetaOperation> {
+    apis.iter_mut().flat_map(|api| &mut api.paths).flat_map(|path| &mut path.operations)
+}
+
+fn refusals(operation: &MetaOperation) -> Vec<u16> {
+    let known = OPERATIONS.iter().find(|known| operation.operation_id == Some(known.id));
+    let mut statuses = ANY.to_vec();
+    statuses.extend(known.map_or(&[][..], |known| known.refuses));
+    if known.is_none_or(|known| known.access != Access::Public) {
+        statuses.extend(GUARDED);
+    }
+    if operation.request.is_some() {
+        statuses.extend(READING);
+    }
+    statuses
+}
+
+/// The parameters in the query of each operation.
+pub(super) fn queries<A: OpenApi>() -> Vec<(&'static str, Vec<String>)> {
+    let mut apis = A::meta();
+    let in_query = |operation: &MetaOperation| {
+        operation.params.iter().filter(|p| p.in_type == MetaParamIn::Query).map(|p| p.name.clone()).collect()
+    };
+    operations_of(&mut apis).filter_map(|o| Some((o.operation_id?, in_query(o)))).collect()
+}
