@@ -102,6 +102,8 @@ pub struct Feature {
 pub enum FeatureType {
     /// A finite number within the range of a 32-bit float.
     Number,
+    /// A finite number within the range of a 64-bit float: of a model that compares in double precision.
+    Double,
 }
 
 /// A class: the value that the file has for it, and what a person calls it.
@@ -111,4 +113,19 @@ pub struct Class {
     pub value: serde_json::Value,
     /// `label` in an answer; differs from that of every other class of its output.
     pub label: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_of_both_precisions_are_read() {
+        for (text, kind) in [("number", FeatureType::Number), ("double", FeatureType::Double)] {
+            let json = format!(r#"{{"name":"x","type":"{text}","missing":false}}"#);
+            let feature = Feature { name: "x".to_owned(), kind, missing: false };
+            assert_eq!(serde_json::from_str::<Feature>(&json).unwrap(), feature);
+            assert_eq!(serde_json::to_string(&feature).unwrap(), json);
+        }
+    }
 }

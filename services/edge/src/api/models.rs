@@ -38,6 +38,8 @@ enum TaskName {
 enum FeatureTypeName {
     /// A number within the range of a 32-bit float.
     Number,
+    /// A number within the range of a 64-bit float.
+    Double,
 }
 
 /// One column of the input.
@@ -114,6 +116,7 @@ impl VersionView {
             name: f.name.clone(),
             kind: match f.kind {
                 FeatureType::Number => FeatureTypeName::Number,
+                FeatureType::Double => FeatureTypeName::Double,
             },
             missing: f.missing,
         };

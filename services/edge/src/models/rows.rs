@@ -5,7 +5,7 @@ mod visit;
 
 use std::collections::HashMap;
 
-use arborgate_contracts::registry::Feature;
+use arborgate_contracts::registry::{Feature, FeatureType};
 use arborgate_contracts::{ErrorCode, Fault};
 use serde::Deserializer as _;
 
@@ -30,6 +30,7 @@ pub struct Rows {
 #[derive(Debug)]
 pub struct Signature {
     names: Vec<Box<str>>,
+    kinds: Vec<FeatureType>,
     missing: Vec<bool>,
     index: HashMap<Box<str>, usize>,
 }
@@ -39,7 +40,8 @@ impl Signature {
     pub fn new(features: &[Feature]) -> Self {
         let names: Vec<Box<str>> = features.iter().map(|f| f.name.as_str().into()).collect();
         let index = names.iter().cloned().enumerate().map(|(i, name)| (name, i)).collect();
-        Self { names, missing: features.iter().map(|f| f.missing).collect(), index }
+        let kinds = features.iter().map(|f| f.kind).collect();
+        Self { names, kinds, missing: features.iter().map(|f| f.missing).collect(), index }
     }
 
     /// How many there are.
@@ -55,6 +57,10 @@ impl Signature {
         }
     }
 
+    fn kind(&self, column: usize) -> FeatureType {
+        self.kinds.get(column).copied().unwrap_or(FeatureType::Number)
+    }
+
     fn missing_allowed(&self, column: usize) -> bool {
         self.missing.get(column).copied().unwrap_or(false)
     }
@@ -66,26 +72,33 @@ impl Signature {
 
 /// Reads a body: one row by names, or `{"rows": […]}` of at most `most` rows by names or positions.
 pub fn parse(body: &[u8], signature: &Signature, most: u32) -> Result<Rows, Problem> {
-    let mut reader = Reader {
-        signature,
-        most,
-        values: Vec::with_capacity(signature.columns()),
-        rows: 0,
-        many: false,
-        faults: Vec::new(),
-        untold: 0,
-        seen: Vec::new(),
-        at: At::default(),
-    };
+    let (reader, outcome) = read(body, Reader::new(signature, most));
+    match outcome {
+        Ok(()) if reader.faults.is_empty() => Ok(Rows { count: reader.rows, values: reader.values, many: reader.many }),
+        Ok(()) => Err(reader.invalid()),
+        Err(error) if is_overflow(&error) => Err(with_overflow(body, signature, most)),
+        Err(error) => Err(reader.unreadable(&error)),
+    }
+}
+
+fn read<'s>(body: &[u8], mut reader: Reader<'s>) -> (Reader<'s>, serde_json::Result<()>) {
     let mut json = serde_json::Deserializer::from_slice(body);
     let outcome = json.deserialize_any(Body(&mut reader)).and_then(|()| json.end());
-    if let Err(error) = outcome {
-        return Err(reader.unreadable(&error));
+    (reader, outcome)
+}
+
+/// serde_json ends at a number beyond 64 bits, and says so by its text alone.
+fn is_overflow(error: &serde_json::Error) -> bool {
+    error.to_string().starts_with("number out of range")
+}
+
+/// Reads once more, more slowly: each number as text, so that it is told in its place and what comes after it as well.
+fn with_overflow(body: &[u8], signature: &Signature, most: u32) -> Problem {
+    let (reader, outcome) = read(body, Reader { as_text: true, ..Reader::new(signature, most) });
+    match outcome {
+        Ok(()) => reader.invalid(),
+        Err(error) => reader.unreadable(&error),
     }
-    if !reader.faults.is_empty() {
-        return Err(reader.invalid());
-    }
-    Ok(Rows { count: reader.rows, values: reader.values, many: reader.many })
 }
 
 /// Where the reader stands, for a fault's path.
@@ -114,6 +127,8 @@ struct Reader<'s> {
     /// For each column the row (from 1) that last gave it.
     seen: Vec<u32>,
     at: At,
+    /// Numbers are read as text: one of them is beyond 64 bits.
+    as_text: bool,
 }
 
 /// A token of a JSON pointer (RFC 6901 section 3).
@@ -121,7 +136,22 @@ fn pointer_token(text: &str) -> String {
     text.replace('~', "~0").replace('/', "~1")
 }
 
-impl Reader<'_> {
+impl<'s> Reader<'s> {
+    fn new(signature: &'s Signature, most: u32) -> Self {
+        Self {
+            signature,
+            most,
+            values: Vec::with_capacity(signature.columns()),
+            rows: 0,
+            many: false,
+            faults: Vec::new(),
+            untold: 0,
+            seen: Vec::new(),
+            at: At::default(),
+            as_text: false,
+        }
+    }
+
     fn pointer(&self, name: Option<&str>) -> String {
         let row = self.at.row.map_or(String::new(), |row| format!("/rows/{row}"));
         match (name, &self.at.cell) {
@@ -144,13 +174,17 @@ impl Reader<'_> {
 
     /// Keeps a number in its column of the row that is being read.
     fn keep(&mut self, column: usize, value: f64) {
-        if value.is_finite() && value.abs() <= f64::from(f32::MAX) {
+        let (most, range) = match self.signature.kind(column) {
+            FeatureType::Number => (f64::from(f32::MAX), "a 32-bit float"),
+            FeatureType::Double => (f64::MAX, "a 64-bit float"),
+        };
+        if value.abs() <= most {
             let at = self.rows as usize * self.signature.columns() + column;
             if let Some(cell) = self.values.get_mut(at) {
                 *cell = value;
             }
         } else {
-            self.fault(None, "must be a number within the range of a 32-bit float");
+            self.fault(None, format!("must be a number within the range of {range}"));
         }
     }
 
@@ -181,30 +215,27 @@ impl Reader<'_> {
         self.rows += 1;
     }
 
-    fn invalid(mut self) -> Problem {
-        if self.untold > 0 {
-            let detail = format!("and {} faults more", self.untold);
-            self.faults.push(Fault { pointer: String::new(), detail });
-        }
-        Problem::invalid(self.faults)
+    fn invalid(self) -> Problem {
+        Problem::invalid_and_more(self.faults, self.untold)
     }
 
     /// The body is not JSON, or not of a form that could be read on.
     fn unreadable(mut self, error: &serde_json::Error) -> Problem {
-        let place = format!("line {} column {}", error.line(), error.column());
         let text = error.to_string();
-        if text.contains("number out of range") {
-            self.fault(None, format!("must be a number within the range of a 32-bit float ({place})"));
-            return self.invalid();
-        }
+        let reason = text.split(" at line ").next().unwrap_or_default();
         if error.is_data() {
             // The forms that Body refuses; its texts are ours.
-            let detail = text.split(" at line ").next().unwrap_or_default().to_owned();
             self.at = At::default();
-            self.fault(None, detail);
+            self.fault(None, reason);
             return self.invalid();
         }
-        let reason = text.split(" at line ").next().unwrap_or_default().to_owned();
+        if is_overflow(error) {
+            // The whole body is a number: all others are told in their places.
+            self.at = At::default();
+            self.fault(None, format!("must be {}", visit::EXPECTED));
+            return self.invalid();
+        }
+        let place = format!("line {} column {}", error.line(), error.column());
         Problem::new(ErrorCode::BadRequest, format!("the body is not JSON: {reason} at {place}"))
     }
 }

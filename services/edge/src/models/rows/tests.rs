@@ -77,6 +77,40 @@ fn numbers_out_of_range_are_faults_at_their_path() {
 }
 
 #[test]
+fn every_fault_is_named_where_numbers_are_beyond_64_bits() {
+    let out = "must be a number within the range of a 32-bit float".to_owned();
+    assert_eq!(
+        faults(r#"{"a":1e400,"c":-1e400,"b/c":-1e400}"#),
+        [
+            ("/a".to_owned(), out.clone()),
+            ("/c".to_owned(), "is not a feature of this model; its features are a, b/c".to_owned()),
+            ("/b~1c".to_owned(), out),
+        ]
+    );
+    assert_eq!(
+        pointers(r#"{"rows":[1e400,[1e400,"x"],{"a":1,"b/c":{"d":1e400}}]}"#),
+        ["/rows/0", "/rows/1/0", "/rows/1/1", "/rows/2/b~1c"]
+    );
+    assert_eq!(pointers(r#"{"rows":[[1,2,1e400],[3,1e400]]}"#), ["/rows/0", "/rows/1/1"]);
+    for whole in ["1e400", r#"{"rows":-1e400}"#, r#"{"a":1e400,"rows":[]}"#, r#"{"rows":[[1e400,1]],"a":1}"#] {
+        assert_eq!(pointers(whole).last().unwrap(), "", "{whole}");
+    }
+    let cut_off = parse(br#"{"a":1e400,"b/c":"#, &two(), 3).unwrap_err();
+    assert_eq!(cut_off.code, ErrorCode::BadRequest, "{}", cut_off.detail);
+}
+
+#[test]
+fn a_number_is_in_the_range_of_its_feature() {
+    let double = Feature { kind: FeatureType::Double, ..feature("d", false) };
+    let signature = Signature::new(&[feature("a", false), double]);
+    let rows = parse(br#"{"a":1,"d":-1.7976931348623157e308}"#, &signature, 1).unwrap();
+    assert_eq!(rows.values, [1.0, -f64::MAX]);
+    let problem = parse(br#"{"a":1e39,"d":1e309}"#, &signature, 1).unwrap_err();
+    let told: Vec<_> = problem.faults.iter().map(|f| (f.pointer.as_str(), &f.detail[24..])).collect();
+    assert_eq!(told, [("/a", "the range of a 32-bit float"), ("/d", "the range of a 64-bit float")]);
+}
+
+#[test]
 fn what_is_not_json_says_where() {
     for body in
         ["", "{", r#"{"a":NaN}"#, r#"{"a":Infinity}"#, r#"{"a":1,}"#, r#"{"a":1} x"#, "\u{feff}{}", r#"{"a":01}"#]
@@ -113,6 +147,7 @@ fn depth_is_no_danger_and_faults_are_bounded() {
     let problem = parse(format!("{{{unknown}}}").as_bytes(), &two(), 3).unwrap_err();
     assert_eq!(problem.faults.len(), TOLD + 1);
     assert!(problem.faults[TOLD].detail.contains("faults more"));
+    assert!(problem.detail.starts_with("1002 faults"), "{}", problem.detail);
 }
 
 proptest! {
@@ -128,7 +163,7 @@ proptest! {
     }
 
     #[test]
-    fn no_json_makes_it_panic_or_give_a_part_of_a_row(body in r#"[\[\]{}:,"ab0-9.e/cnul rows]{0,48}"#) {
+    fn no_json_makes_it_panic_or_give_a_part_of_a_row(body in r#"([\[\]{}:,"ab0-9.e/cnul rows]|1e400){0,48}"#) {
         if let Ok(rows) = parse(body.as_bytes(), &two(), 3) {
             prop_assert_eq!(rows.values.len(), rows.count as usize * 2);
         }

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use super::{At, Cell, Reader, Signature};
 
-const EXPECTED: &str = "an object: one row as {\"feature\": number, …}, or {\"rows\": [row, …]}";
+pub(super) const EXPECTED: &str = "an object: one row as {\"feature\": number, …}, or {\"rows\": [row, …]}";
 
 /// The whole body.
 pub(super) struct Body<'r, 's>(pub(super) &'r mut Reader<'s>);
@@ -52,7 +54,7 @@ struct Key<'r, 's> {
 
 impl<'de> DeserializeSeed<'de> for Key<'_, '_> {
     type Value = ();
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_str(self)
     }
 }
@@ -93,13 +95,40 @@ fn unknown(signature: &Signature) -> String {
     format!("is not a feature of this model; its features are {}{more}", names.join(", "))
 }
 
+/// What stands in the text where numbers are read as text.
+enum Text<'de> {
+    /// Not finite beyond 64 bits.
+    Number(f64),
+    Other(&'de RawValue),
+}
+
+impl<'de> Text<'de> {
+    fn read<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        let number = raw.get().starts_with(|first: char| first == '-' || first.is_ascii_digit());
+        // JSON's numbers are numbers to Rust.
+        Ok(if number { Self::Number(raw.get().parse().unwrap_or(f64::INFINITY)) } else { Self::Other(raw) })
+    }
+}
+
+/// Visits what was found to be no number.
+fn visit<'de, V: Visitor<'de, Value = ()>, E: serde::de::Error>(text: &'de RawValue, visitor: V) -> Result<(), E> {
+    serde_json::Deserializer::from_str(text.get()).deserialize_any(visitor).map_err(E::custom)
+}
+
 /// The list after `"rows":`.
 struct ManyRows<'r, 's>(&'r mut Reader<'s>);
 
 impl<'de> DeserializeSeed<'de> for ManyRows<'_, '_> {
     type Value = ();
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        if !self.0.as_text {
+            return deserializer.deserialize_any(self);
+        }
+        match Text::read(deserializer)? {
+            Text::Number(_) => Err(D::Error::invalid_type(Unexpected::Other("a number"), &self)),
+            Text::Other(text) => visit(text, self),
+        }
     }
 }
 
@@ -149,8 +178,17 @@ impl OneRow<'_, '_> {
 
 impl<'de> DeserializeSeed<'de> for OneRow<'_, '_> {
     type Value = ();
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        if !self.0.as_text {
+            return deserializer.deserialize_any(self);
+        }
+        match Text::read(deserializer)? {
+            Text::Number(_) => {
+                self.wrong();
+                Ok(())
+            }
+            Text::Other(text) => visit(text, self),
+        }
     }
 }
 
@@ -256,11 +294,20 @@ impl Value<'_, '_> {
 
 impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
     type Value = ();
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         if self.column().is_none() {
             return deserializer.deserialize_ignored_any(IgnoredAny).map(|_| ());
         }
-        deserializer.deserialize_any(self)
+        if !self.0.as_text {
+            return deserializer.deserialize_any(self);
+        }
+        match Text::read(deserializer)? {
+            Text::Number(number) => {
+                self.number(number);
+                Ok(())
+            }
+            Text::Other(text) => visit(text, self),
+        }
     }
 }
 
