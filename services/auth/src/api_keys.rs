@@ -109,7 +109,7 @@ impl ApiKeys {
     }
 }
 
-/// Every fault of a request for a new key.
+/// Every fault of a request for a new key, by its field in the body of `POST /v1/api-keys`.
 fn check(request: &CreateApiKey) -> Result<(), Error> {
     let mut faults = Vec::new();
     let mut fault = |pointer: &str, detail: String| faults.push(Fault { pointer: pointer.into(), detail });
@@ -123,7 +123,7 @@ fn check(request: &CreateApiKey) -> Result<(), Error> {
         fault("/created_by", format!("must have 1 to {CREATED_BY_CHARACTERS} characters and no control characters"));
     }
     if request.expires_in_s.is_some_and(|life| !(1..=LONGEST_LIFE).contains(&life)) {
-        fault("/expires_in_s", format!("must be 1 to {LONGEST_LIFE} seconds, or absent for a key that does not end"));
+        fault("/expires_in", format!("must be 1 to {LONGEST_LIFE} seconds, or absent for a key that does not end"));
     }
     if faults.is_empty() {
         return Ok(());

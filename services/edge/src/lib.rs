@@ -216,6 +216,7 @@ async fn build_front(
         proxies: front::address::Proxies::new(config.trusted_proxies.clone()),
         api: api::endpoint(shared),
         docs: docs::Docs::new(document()),
+        queries: front::query::Queries::new(api::queries()),
         metrics: front::metrics::Metrics::new(registry),
         hsts,
         timeout: *config.requests.timeout,

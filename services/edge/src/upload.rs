@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use poem::{Body, Request, RequestBody};
 
-use crate::front::admitted::Admitted;
+use crate::front::admitted::Anybody;
 use crate::front::body::{too_large, too_slow};
 use crate::front::problem::Problem;
 
@@ -23,7 +23,7 @@ pub(crate) struct Upload {
 impl Upload {
     /// The body of a request.
     pub(crate) fn of(request: &Request, body: &mut RequestBody) -> Result<Self, Problem> {
-        let sizes = Admitted::of(request)?.sizes;
+        let sizes = Anybody::of(request)?.sizes;
         let declared = request.header("content-length").and_then(|text| text.parse::<u64>().ok());
         if declared.is_some_and(|bytes| bytes > sizes.upload) {
             return Err(too_large(usize::try_from(sizes.upload).unwrap_or(usize::MAX)));

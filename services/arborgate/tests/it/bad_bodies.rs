@@ -17,6 +17,7 @@ on_both_buses!(
     what_is_too_large_gets_413,
     too_many_rows_are_refused,
     bodies_of_other_operations,
+    a_parameter_that_an_operation_does_not_know_is_refused_by_name,
 );
 
 async fn post(system: &System, path: &str, body: impl Into<reqwest::Body>) -> Answer {
@@ -83,6 +84,10 @@ async fn numbers_out_of_range_are_told(system: &System) {
         assert_eq!(answer.pointers(), ["/sepal_length"], "{number}");
         assert!(answer.text().contains("32-bit float"), "{}", answer.text());
     }
+    let body = r#"{"sepal_length":1e400,"sepal_width":"x","petal_length":-1e400,"petal_width":1e39}"#;
+    let answer = post(system, "/predict", body).await;
+    problem(&answer, 422);
+    assert_eq!(answer.pointers(), ["/sepal_length", "/sepal_width", "/petal_length", "/petal_width"]);
     for number in ["3.4028234e38", "-0.0", "1e-400", "5", "18446744073709551616", "1E2"] {
         let body = format!(r#"{{"sepal_length":{number},"sepal_width":3.5,"petal_length":1.4,"petal_width":0.2}}"#);
         assert_eq!(post(system, "/predict", body).await.status, 200, "{number}");
@@ -159,7 +164,8 @@ async fn too_many_rows_are_refused(system: &System) {
         text + "]}"
     };
     assert_eq!(post(system, "/v1/models/iris/predict", rows(10_000)).await.status, 200);
-    assert!(problem(&post(system, "/v1/models/iris/predict", rows(10_001)).await, 422).contains("10000"));
+    let refused = problem(&post(system, "/v1/models/iris/predict", rows(10_001)).await, 422);
+    assert!(refused.starts_with("'rows' must be at most 10000 rows"), "{refused}");
 }
 
 async fn bodies_of_other_operations(system: &System) {
@@ -174,6 +180,7 @@ async fn bodies_of_other_operations(system: &System) {
         ("/v1/users", json!({"name": unique("u"), "password": "long enough to be", "roles": []}), vec!["/roles"]),
         ("/v1/api-keys", json!({"name": "k", "roles": ["user"], "expires_in": 0}), vec!["/expires_in"]),
         ("/v1/api-keys", json!({"name": "k", "roles": ["user"], "expires_in": -1.5}), vec!["/expires_in"]),
+        ("/v1/api-keys", json!({"name": "k", "roles": ["user"], "expires_in": 1u64 << 60}), vec!["/expires_in"]),
     ] {
         let answer = post(system, path, body.to_string()).await;
         problem(&answer, 422);
@@ -191,4 +198,16 @@ async fn bodies_of_other_operations(system: &System) {
     for path in ["/encrypt", "/decrypt", "/v1/users", "/v1/api-keys"] {
         assert!(problem(&post(system, path, "{\"x\":").await, 400).contains("not JSON"));
     }
+}
+
+async fn a_parameter_that_an_operation_does_not_know_is_refused_by_name(system: &System) {
+    let path = format!("/v1/models/{}/versions/1", unique("misspelt"));
+    let file = std::fs::read(model_files().join("no_missing.joblib")).unwrap();
+    let refused = put_model(system, &format!("{path}?featurez=a,b,c,d"), file.clone()).await;
+    assert!(problem(&refused, 422).contains("features, classes, default"), "{}", refused.text());
+    assert_eq!(refused.pointers(), ["featurez"]);
+    assert_eq!(put_model(system, &format!("{path}?features=a,b,c,d"), file).await.status, 201);
+    let admin = system.admin().await.unwrap();
+    problem(&system.delete(&format!("{path}?force"), &admin).await.unwrap(), 422);
+    assert_eq!(system.delete(&path, &admin).await.unwrap().status, 204);
 }

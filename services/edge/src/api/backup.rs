@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::Tag;
 use super::payload::{Rendered, State};
 use crate::backup::{self, RestoreError};
-use crate::front::admitted::Admitted;
+use crate::front::admitted::{Admitted, Anybody};
 use crate::front::problem::Problem;
 use crate::upload::{Upload, refusal};
 
@@ -70,7 +70,7 @@ impl<'a> ApiExtractor<'a> for Incoming {
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         crate::front::body::check_type(request.headers(), TAR)?;
-        let most = Admitted::of(request)?.sizes.upload;
+        let most = Anybody::of(request)?.sizes.upload;
         Ok(Self(Upload::of(request, body)?, most))
     }
 }

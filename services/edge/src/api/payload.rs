@@ -13,7 +13,7 @@ use poem_openapi::types::Type;
 use serde::Serialize;
 
 use super::Shared;
-use crate::front::admitted::Admitted;
+use crate::front::admitted::Anybody;
 use crate::front::problem::Problem;
 
 /// What handlers share; absent only where nothing but the document is asked for.
@@ -191,7 +191,7 @@ impl<'a, T: Shown> poem_openapi::ApiExtractor<'a> for RawJson<T> {
         _options: poem_openapi::ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         crate::front::body::check_type(request.headers(), "application/json")?;
-        let limits = Admitted::of(request)?.sizes;
+        let limits = Anybody::of(request)?.sizes;
         let bytes = crate::front::body::read(body, request.headers(), limits.of(T::PREDICTION)).await?;
         Ok(Self { bytes, _shown: PhantomData })
     }

@@ -1,6 +1,5 @@
 //! Signing in: the OAuth 2.0 password grant (RFC 6749 section 4.3), for programs that have it.
 
-use arborgate_bus::Meta;
 use arborgate_contracts::auth::{Password, SignIn};
 use arborgate_contracts::{ErrorCode, Fault};
 use poem::{Request, RequestBody};
@@ -10,7 +9,7 @@ use serde::Serialize;
 
 use super::Tag;
 use super::payload::{Rendered, State};
-use crate::front::admitted::{Admitted, Anybody};
+use crate::front::admitted::Anybody;
 use crate::front::body;
 use crate::front::problem::Problem;
 
@@ -98,7 +97,7 @@ impl<'a> ApiExtractor<'a> for Form {
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         body::check_type(request.headers(), FORM)?;
-        let limits = Admitted::of(request)?.sizes;
+        let limits = Anybody::of(request)?.sizes;
         let bytes = body::read(content, request.headers(), limits.of(false)).await?;
         Ok(Self::parse(&bytes)?)
     }
@@ -116,9 +115,8 @@ impl Api {
             let detail = "signing in with a password is off on this server";
             return Err(Problem::new(ErrorCode::Forbidden, detail));
         }
-        let meta: Meta = anybody.0.meta;
         let question = SignIn { username: form.username, password: form.password };
-        let token = shared.auth.call(&question, None, meta).await?;
+        let token = shared.auth.call(&question, None, anybody.meta).await?;
         Rendered::of(&Token {
             access_token: token.token,
             token_type: "bearer".to_owned(),

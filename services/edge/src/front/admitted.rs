@@ -1,11 +1,9 @@
 //! What is known of a request when its handler is called; as poem-openapi sees it, a security scheme.
 
 use std::ops::Deref;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use arborgate_bus::Meta;
-use arborgate_contracts::RequestId;
-use arborgate_contracts::auth::Principal;
 use poem::{Request, RequestBody, Result};
 use poem_openapi::registry::{MetaOAuthFlow, MetaOAuthFlows, MetaSecurityScheme, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
@@ -14,24 +12,22 @@ use super::problem::Problem;
 use crate::BodySizes;
 use crate::identity::Caller;
 
-/// A request that may go on.
+/// A request that may go on, whoever sent it: that of a public operation, which names no security scheme.
 #[derive(Debug, Clone)]
-pub struct Admitted(Arc<Admission>);
+pub struct Anybody(Arc<Admission>);
 
 /// What is known of it.
 #[derive(Debug)]
 pub struct Admission {
-    /// Who.
-    pub caller: Arc<Caller>,
-    /// Of this request.
-    pub id: RequestId,
+    /// Who; nobody is known where an operation is public.
+    pub caller: Option<Arc<Caller>>,
     /// Until when, and of which trace.
     pub meta: Meta,
     /// How large its body may be.
     pub sizes: BodySizes,
 }
 
-impl Admitted {
+impl Anybody {
     /// With this word of the front handlers are called.
     pub fn new(admission: Admission) -> Self {
         Self(Arc::new(admission))
@@ -43,7 +39,7 @@ impl Admitted {
     }
 }
 
-impl Deref for Admitted {
+impl Deref for Anybody {
     type Target = Admission;
 
     fn deref(&self) -> &Admission {
@@ -51,10 +47,13 @@ impl Deref for Admitted {
     }
 }
 
-/// The caller of a public operation: no name, no permission.
-pub fn nobody() -> Arc<Caller> {
-    static NOBODY: LazyLock<Arc<Caller>> = LazyLock::new(|| Arc::new(Caller::new(Principal::Operator, &[])));
-    Arc::clone(&NOBODY)
+/// A request of somebody who is known.
+#[derive(Debug, Clone)]
+pub struct Admitted {
+    /// Who.
+    pub caller: Arc<Caller>,
+    /// Until when, and of which trace.
+    pub meta: Meta,
 }
 
 impl<'a> ApiExtractor<'a> for Admitted {
@@ -100,16 +99,15 @@ impl<'a> ApiExtractor<'a> for Admitted {
         _body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> Result<Self> {
-        Ok(Self::of(request)?.clone())
+        let anybody = Anybody::of(request)?;
+        let caller =
+            anybody.caller.clone().ok_or_else(|| Problem::from(arborgate_contracts::ServiceError::internal()))?;
+        Ok(Self { caller, meta: anybody.meta })
     }
 }
 
-/// The same for public operations, which name no security scheme.
-#[derive(Debug, Clone)]
-pub struct Anybody(pub Admitted);
-
 impl<'a> poem::FromRequest<'a> for Anybody {
     async fn from_request(request: &'a Request, _body: &mut RequestBody) -> Result<Self> {
-        Ok(Self(Admitted::of(request)?.clone()))
+        Ok(Self::of(request)?.clone())
     }
 }

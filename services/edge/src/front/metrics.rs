@@ -9,7 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::operations::{OPERATIONS, Operation};
+use crate::operations::{Match, OPERATIONS, OTHER};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Status {
@@ -30,7 +30,7 @@ struct Held {
     seconds: Histogram,
 }
 
-/// Of all operations.
+/// Of all operations, and at the end of what is none.
 pub struct Metrics(Vec<Held>);
 
 impl Metrics {
@@ -42,17 +42,21 @@ impl Metrics {
         });
         registry.register("edge_requests", "answers by operation and class of status", answers.clone());
         registry.register("edge_request_seconds", "from a request's headers to its answer", seconds.clone());
-        let held = OPERATIONS.iter().map(|o| Held {
-            answers: CLASSES.map(|status| answers.get_or_create(&Status { operation: o.id, status }).clone()),
-            seconds: seconds.get_or_create(&ByOperation { operation: o.id }).clone(),
+        let names = OPERATIONS.iter().map(|o| o.id).chain([OTHER]);
+        let held = names.map(|operation| Held {
+            answers: CLASSES.map(|status| answers.get_or_create(&Status { operation, status }).clone()),
+            seconds: seconds.get_or_create(&ByOperation { operation }).clone(),
         });
         Self(held.collect())
     }
 
     /// An answer.
-    pub fn observe(&self, operation: &'static Operation, status: StatusCode, took: Duration) {
-        let index = OPERATIONS.iter().position(|o| std::ptr::eq(o, operation));
-        let Some(held) = index.and_then(|i| self.0.get(i)) else { return };
+    pub fn observe(&self, found: Match, status: StatusCode, took: Duration) {
+        let index = match found {
+            Match::Operation(operation) => OPERATIONS.iter().position(|o| std::ptr::eq(o, operation)),
+            Match::OtherMethod | Match::Unknown => None,
+        };
+        let Some(held) = self.0.get(index.unwrap_or(OPERATIONS.len())) else { return };
         if let Some(counter) = held.answers.get(usize::from(status.as_u16() / 100).saturating_sub(1)) {
             counter.inc();
         }

@@ -7,8 +7,9 @@ pub mod body;
 pub mod flood;
 pub mod metrics;
 pub mod problem;
+pub mod query;
 pub mod request_id;
-mod security;
+pub(crate) mod security;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 use arborgate_bus::Meta;
 use arborgate_contracts::auth::Principal;
 use arborgate_contracts::permission::Role;
-use arborgate_contracts::{ErrorCode, RequestId, TraceContext};
+use arborgate_contracts::{ErrorCode, TraceContext};
 use arborgate_runtime::{request_span, telemetry};
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use poem::endpoint::BoxEndpoint;
@@ -30,7 +31,7 @@ use crate::identity::{Authenticator, Caller};
 use crate::limits::{Headers, Limits};
 use crate::operations::{self, Access, Match, Operation};
 use address::Peer;
-use admitted::{Admission, Admitted};
+use admitted::{Admission, Anybody};
 use problem::Problem;
 
 /// What stands before the API.
@@ -47,6 +48,8 @@ pub struct Front {
     pub api: BoxEndpoint<'static, Response>,
     /// The page, its files and the document.
     pub docs: docs::Docs,
+    /// What may stand in a query.
+    pub queries: query::Queries,
     /// Counts and times.
     pub metrics: metrics::Metrics,
     /// Whether to send `Strict-Transport-Security`.
@@ -77,43 +80,50 @@ impl Front {
         let head = request.method() == Method::HEAD;
         fold_slash(&mut request);
         let found = operations::find(request.method(), request.uri().path());
-        let mut response = match found {
-            Match::Operation(operation) => {
-                let span = span(operation, &request);
-                self.operate(operation, request, peer, &id).instrument(span).await
-            }
-            Match::OtherMethod => other_method(request.uri().path()).into_response(),
-            Match::Unknown => self.docs.answer(&request).unwrap_or_else(|| unknown().into_response()),
-        };
+        let span = span(found.name(), &request);
+        let mut response = self.go_on(found, request, peer).instrument(span).await;
         security::write(response.headers_mut(), self.hsts);
         // A legal id is a legal header value.
         if let Ok(value) = HeaderValue::try_from(id.as_str()) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
         let took = begun.elapsed();
-        if let Match::Operation(operation) = found {
-            self.metrics.observe(operation, response.status(), took);
-            tracing::debug!(operation = operation.id, status = response.status().as_u16(), id = %id, ?took, "answered");
-        }
+        self.metrics.observe(found, response.status(), took);
+        tracing::debug!(operation = found.name(), status = response.status().as_u16(), id = %id, ?took, "answered");
         if head {
             response.take_body();
         }
         response
     }
 
-    async fn operate(
-        &self,
-        operation: &'static Operation,
-        mut request: Request,
-        peer: &Peer,
-        id: &RequestId,
-    ) -> Response {
+    async fn go_on(&self, found: Match, request: Request, peer: &Peer) -> Response {
+        let address = match self.let_in(&request, peer) {
+            Ok(address) => address,
+            Err(problem) => return problem.into_response(),
+        };
+        match found {
+            Match::Operation(operation) => self.operate(operation, request, address).await,
+            Match::OtherMethod => other_method(operations::allowed(request.uri().path())).into_response(),
+            Match::Unknown => self.docs.answer(&request).unwrap_or_else(|| unknown().into_response()),
+        }
+    }
+
+    /// Before anything else is looked at. Gives the client's address; none: the operator's, whom no limit holds.
+    fn let_in(&self, request: &Request, peer: &Peer) -> Result<Option<IpAddr>, Problem> {
+        // Whoever may open the socket is the operator; nobody else can.
+        let Peer::Address(socket) = peer else { return Ok(None) };
+        let address = self.proxies.client(*socket, request.headers());
+        self.flood.check(address)?;
+        Ok(Some(address))
+    }
+
+    async fn operate(&self, operation: &'static Operation, mut request: Request, address: Option<IpAddr>) -> Response {
         if *request.method() == Method::HEAD {
             request.set_method(Method::GET);
         }
         let trace = trace_of(&request);
         let admission = Meta { trace, ..Meta::within(ADMISSION) };
-        let (caller, limits) = match self.admit(operation, &request, peer, admission).await {
+        let (caller, limits) = match self.admit(operation, &request, address, admission).await {
             Ok(admitted) => admitted,
             Err(refused) => {
                 let (problem, headers) = *refused;
@@ -123,11 +133,11 @@ impl Front {
             }
         };
         let meta = Meta { trace, ..Meta::within(self.timeout) };
-        let admission = Admission { caller, id: id.clone(), meta, sizes: self.sizes };
-        request.extensions_mut().insert(Admitted::new(admission));
-        let mut response = match self.api.call(request).await {
-            Ok(response) => response,
-            Err(error) => refusal_of(error),
+        let admission = Admission { caller, meta, sizes: self.sizes };
+        request.extensions_mut().insert(Anybody::new(admission));
+        let mut response = match self.queries.check(operation, request.uri().query()) {
+            Err(problem) => problem.into_response(),
+            Ok(()) => self.api.call(request).await.unwrap_or_else(refusal_of),
         };
         limits.write(response.headers_mut());
         response
@@ -138,16 +148,11 @@ impl Front {
         &self,
         operation: &'static Operation,
         request: &Request,
-        peer: &Peer,
+        address: Option<IpAddr>,
         meta: Meta,
-    ) -> Result<(Arc<Caller>, Headers), Box<(Problem, Headers)>> {
+    ) -> Result<(Option<Arc<Caller>>, Headers), Box<(Problem, Headers)>> {
         let plain = |problem: Problem| Box::new((problem, Headers::default()));
-        let address = match peer {
-            // Whoever may open the socket is the operator; nobody else can, and no limit holds for them.
-            Peer::Operator => return Ok((Arc::clone(&self.operator), Headers::default())),
-            Peer::Address(socket) => self.proxies.client(*socket, request.headers()),
-        };
-        self.flood.check(address).map_err(plain)?;
+        let Some(address) = address else { return Ok((Some(Arc::clone(&self.operator)), Headers::default())) };
         let caller = match operation.access {
             Access::Public => None,
             Access::Needs(permission) => {
@@ -159,7 +164,7 @@ impl Front {
             }
         };
         let headers = self.how_often(operation, caller.as_deref(), address, meta).await?;
-        Ok((caller.unwrap_or_else(admitted::nobody), headers))
+        Ok((caller, headers))
     }
 
     async fn how_often(
@@ -206,16 +211,16 @@ fn trace_of(request: &Request) -> Option<TraceContext> {
     request.header("traceparent")?.parse().ok()
 }
 
-fn span(operation: &Operation, request: &Request) -> tracing::Span {
-    let span = request_span!("http.request", otel.kind = "server", operation = operation.id);
+fn span(operation: &'static str, request: &Request) -> tracing::Span {
+    let span = request_span!("http.request", otel.kind = "server", operation = operation);
     if let Some(parent) = request.header("traceparent") {
         telemetry::set_parent(&span, parent);
     }
     span
 }
 
-fn other_method(path: &str) -> Problem {
-    let allow = operations::allowed(path);
+/// 405 of a path that knows `allow` only.
+pub(crate) fn other_method(allow: String) -> Problem {
     let detail = format!("this path knows only {allow}");
     Problem { allow: Some(allow), ..Problem::new(ErrorCode::BadRequest, detail) }
         .with_status(StatusCode::METHOD_NOT_ALLOWED)

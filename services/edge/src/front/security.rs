@@ -14,7 +14,7 @@ const ALWAYS: [(HeaderName, HeaderValue); 4] = [
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=63072000; includeSubDomains");
 
 /// Writes them; what is there already stays.
-pub(super) fn write(headers: &mut HeaderMap, hsts: bool) {
+pub(crate) fn write(headers: &mut HeaderMap, hsts: bool) {
     for (name, value) in ALWAYS {
         headers.insert(name, value);
     }
