@@ -29,7 +29,7 @@ pub(crate) async fn run(options: &ServeOptions) -> Result<(), Error> {
     let signal = signals()?;
     let master = master_key(&settings, &wanted)?;
     let (health, metrics, shutdown) = (Health::new(), Registry::new(), Shutdown::new());
-    let edge = edge(&settings, options, &wanted, &shutdown).await?;
+    let edge = edge(&settings, options, &wanted, &shutdown)?;
     let bus_check = health.check("bus");
     bus_check.not_ready("waiting for NATS");
     let state_check = health.check("state");
@@ -92,7 +92,7 @@ fn master_key(settings: &Settings, roles: &[Role]) -> Result<Option<Arc<MasterKe
     Ok(Some(Arc::new(read_master_key(path)?)))
 }
 
-async fn edge(
+fn edge(
     settings: &Settings,
     options: &ServeOptions,
     roles: &[Role],
@@ -101,7 +101,7 @@ async fn edge(
     if !roles.contains(&Role::Edge) {
         return Ok(None);
     }
-    let bound = Bound::bind(&settings.edge, None).await.map_err(Error::service("edge"))?;
+    let bound = Bound::bind(&settings.edge, None).map_err(Error::service("edge"))?;
     let (certificate, development) = certificate(settings, &options.tls_dir, &[], shutdown)?;
     let hsts = settings.edge.tls.hsts && !development;
     Ok(Some(EdgeProcess { bound, certificate, hsts }))

@@ -33,7 +33,7 @@ pub(crate) async fn run(options: &UpOptions) -> Result<(), Error> {
     let signal = signals()?;
     let data = DataDir::open(&options.data_dir)?;
     let socket = data.join(SOCKET);
-    let bound = Bound::bind(&settings.edge, Some(&socket)).await.map_err(Error::service("edge"))?;
+    let bound = Bound::bind(&settings.edge, Some(&socket)).map_err(Error::service("edge"))?;
     let (health, metrics, shutdown) = (Health::new(), Registry::new(), Shutdown::new());
     ops::start(&settings.ops, health.clone(), metrics.clone(), shutdown.clone()).await?;
     let master = Arc::new(master_key(&data)?);

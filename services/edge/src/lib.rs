@@ -35,7 +35,7 @@ use arborgate_contracts::bucket::ARTIFACTS;
 use arborgate_runtime::ops::Health;
 use arborgate_runtime::tls::Reloader;
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -75,10 +75,12 @@ impl BodySizes {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A port.
-    #[error("can not listen on {address}; is it in use? give another with --listen")]
+    #[error("can not listen on {address}; is it in use? give another {with}")]
     Listen {
         /// Which.
         address: SocketAddr,
+        /// How another is given.
+        with: &'static str,
         /// Why.
         #[source]
         source: std::io::Error,
@@ -131,40 +133,62 @@ pub struct Running {
     tasks: TaskTracker,
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+/// Connections that the kernel completes before they are accepted; it cuts this to its own limit.
+const BACKLOG: u32 = 1024;
+
+/// A port that is held: who connects is refused until it listens.
+struct Held {
+    socket: TcpSocket,
+    address: SocketAddr,
+    /// How another is given.
+    with: &'static str,
 }
 
-/// Listens where the configuration says. Done before anything else starts: a port in use is found at once.
+impl Held {
+    fn bind(address: SocketAddr, with: &'static str) -> Result<Self, Error> {
+        let bind = || {
+            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            // As `TcpListener::bind` has it: a port whose last connections are still ending is free.
+            #[cfg(unix)]
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            Ok((socket.local_addr()?, socket))
+        };
+        let (address, socket) = bind().map_err(|source| Error::Listen { address, with, source })?;
+        Ok(Self { socket, address, with })
+    }
+
+    fn listen(self) -> Result<TcpListener, Error> {
+        let Self { socket, address, with } = self;
+        socket.listen(BACKLOG).map_err(|source| Error::Listen { address, with, source })
+    }
+}
+
+/// The ports of the configuration. Held before anything else starts: one in use is found at once. Nobody is let in before
+/// there is an answer: who connects while the edge waits for NATS is refused, and may try another.
 pub struct Bound {
-    clients: TcpListener,
-    redirect: Option<TcpListener>,
+    clients: Held,
+    redirect: Option<Held>,
     operator: Option<OperatorSocket>,
 }
 
 impl Bound {
     /// Binds; the operator's socket only of an all-in-one, in a data folder that the caller holds.
-    pub async fn bind(config: &Config, operator_socket: Option<&Path>) -> Result<Self, Error> {
-        let clients = listen(config.listen).await?;
-        let redirect = match config.redirect_listen {
-            Some(address) => Some(listen(address).await?),
-            None => None,
-        };
-        let operator = match operator_socket {
-            Some(path) => {
-                let bound = OperatorSocket::bind(path);
-                Some(bound.map_err(|source| Error::Socket { path: path.to_owned(), source })?)
-            }
-            None => None,
-        };
-        Ok(Self { clients, redirect, operator })
+    pub fn bind(config: &Config, operator_socket: Option<&Path>) -> Result<Self, Error> {
+        let clients = Held::bind(config.listen, "with --listen")?;
+        let redirect =
+            config.redirect_listen.map(|address| Held::bind(address, "as edge.redirect_listen")).transpose()?;
+        let operator = operator_socket.map(|path| {
+            let bound = OperatorSocket::bind(path);
+            bound.map_err(|source| Error::Socket { path: path.to_owned(), source })
+        });
+        Ok(Self { clients, redirect, operator: operator.transpose()? })
     }
 }
 
 /// Starts answering; returns when requests are answered.
 pub async fn start(config: Config, bound: Bound, surroundings: Surroundings<'_>) -> Result<Running, Error> {
     let Surroundings { bus, health, registry, certificate, hsts } = surroundings;
-    let address = bound.clients.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
     let front = build_front(&config, &bus, health, registry, hsts).await?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let shared = Listener {
@@ -177,10 +201,11 @@ pub async fn start(config: Config, bound: Bound, surroundings: Surroundings<'_>)
     if let Some(socket) = bound.operator {
         tasks.spawn(socket.serve(shared.clone()));
     }
+    let address = bound.clients.address;
     if let Some(redirect) = bound.redirect {
-        tasks.spawn(accept::redirect(redirect, address.port(), shared.clone()));
+        tasks.spawn(accept::redirect(redirect.listen()?, address.port(), shared.clone()));
     }
-    tasks.spawn(accept::serve(bound.clients, tls, shared));
+    tasks.spawn(accept::serve(bound.clients.listen()?, tls, shared));
     Ok(Running { address, stop, tasks })
 }
 
@@ -233,5 +258,22 @@ impl Running {
         if tokio::time::timeout(grace, self.tasks.wait()).await.is_err() {
             tracing::warn!(connections = self.tasks.len(), "connections were still open when the grace time ended");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_is_held_and_nobody_is_let_in_before_it_listens() {
+        let held = Held::bind("127.0.0.1:0".parse().unwrap(), "as x").unwrap();
+        let address = held.address;
+        let connect = tokio::net::TcpStream::connect;
+        assert_eq!(connect(address).await.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+        let _listener = held.listen().unwrap();
+        connect(address).await.unwrap();
+        let taken = Held::bind(address, "as edge.redirect_listen").err().unwrap();
+        assert!(taken.to_string().ends_with("give another as edge.redirect_listen"), "{taken}");
     }
 }

@@ -26,10 +26,11 @@ fn a_process_waits_for_nats_and_for_init() {
         let mut process = clustered("serve").args(["--roles", "limiter"]).start().unwrap();
 
         // Without NATS.
+        let port = nats.port().to_string();
+        nobody_is_let_in_before_there_is_an_answer(clustered("serve"), &port).await;
         let operations = operations(&process).await;
         let said = fails_health(&operations).await;
         assert!(said.contains("waiting for NATS"), "{said}");
-        let port = nats.port().to_string();
         eventually("it says what it waits for", async || {
             Ok(process.stderr().lines().any(|line| line.contains("NATS") && line.contains(&port)))
         })
@@ -67,6 +68,22 @@ fn a_process_waits_for_nats_and_for_init() {
         eventually("it is ready again", async || Ok(ready(&operations).await)).await.unwrap();
         assert!(process.until_stopped(LIMIT).await.unwrap().success());
     });
+}
+
+/// An edge's clients are refused, and may try another, rather than left waiting.
+async fn nobody_is_let_in_before_there_is_an_answer(serve: Program, nats: &str) {
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let tls = folder();
+    let serve = serve.args(["--roles", "edge", "--listen", &address.to_string(), "--tls-dir"]).arg(tls.path());
+    let mut edge = serve.start().unwrap();
+    eventually("the edge waits for NATS", async || {
+        Ok(edge.stderr().lines().any(|line| line.contains("waiting for NATS") && line.contains(nats)))
+    })
+    .await
+    .unwrap();
+    let refused = tokio::net::TcpStream::connect(address).await.unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    edge.kill().unwrap();
 }
 
 async fn ready(operations: &str) -> bool {
