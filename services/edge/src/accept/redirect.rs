@@ -6,12 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Empty;
-use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
 use super::{Caps, Listener, pause_after};
+use crate::front::security;
 
 /// A connection is for one redirect; none lives longer.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -43,7 +43,7 @@ pub async fn redirect(listener: TcpListener, port: u16, shared: Listener) {
     }
 }
 
-fn answer(request: &Request<Incoming>, port: u16) -> Response<Empty<Bytes>> {
+fn answer<B>(request: &Request<B>, port: u16) -> Response<Empty<Bytes>> {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let target = host.and_then(|host| location(host, request.uri().path_and_query().map_or("/", |p| p.as_str()), port));
     let mut response = Response::new(Empty::new());
@@ -55,6 +55,8 @@ fn answer(request: &Request<Incoming>, port: u16) -> Response<Empty<Bytes>> {
         }
         None => *response.status_mut() = StatusCode::BAD_REQUEST,
     }
+    // Over plain HTTP browsers ignore HSTS.
+    security::write(response.headers_mut(), false);
     response
 }
 
@@ -70,6 +72,18 @@ fn location(host: &str, path: &str, port: u16) -> Option<HeaderValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn its_answers_have_security_headers() {
+        for (host, status) in [("example.org", StatusCode::PERMANENT_REDIRECT), ("a b", StatusCode::BAD_REQUEST)] {
+            let response = answer(&Request::builder().header(header::HOST, host).body(()).unwrap(), 443);
+            assert_eq!(response.status(), status);
+            for name in ["x-content-type-options", "x-frame-options", "content-security-policy", "cache-control"] {
+                assert!(response.headers().contains_key(name), "{name}");
+            }
+            assert!(!response.headers().contains_key(header::STRICT_TRANSPORT_SECURITY));
+        }
+    }
 
     #[test]
     fn it_goes_to_the_same_host_and_path() {
