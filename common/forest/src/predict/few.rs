@@ -3,7 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "a form's constructor checked what every index here comes from")]
 
 use super::isa::Isa;
-use super::masks::Sums;
+use super::sums::Sums;
 use crate::compiled::{
     Answer, LEAF, Layout, Lookup, MISSING, MISSING_LEFT, MOST_LEAVES, MaskForm, MaskNode, ONE_OF, Part, Values,
     WalkForm, WalkSplit,

@@ -9,6 +9,7 @@ mod input;
 mod isa;
 mod masks;
 mod run;
+mod sums;
 mod walk;
 
 use ndarray::{ArrayView2, ArrayViewMut2};

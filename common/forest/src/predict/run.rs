@@ -12,7 +12,8 @@ use super::finish::{combine, finish};
 use super::isa::{Isa, WORD, portable::Portable};
 #[cfg(target_arch = "x86_64")]
 use super::isa::{avx2, avx512};
-use super::masks::{self, MaskScratch, Narrow, Sums, Wide};
+use super::masks::{self, MaskScratch, Narrow, Wide};
+use super::sums::Sums;
 use super::walk::{self, WalkScratch};
 use crate::compiled::{Answer, Compiled, Engine, Form, Plain, Trees};
 use crate::model::{Decision, Precision};
@@ -174,7 +175,7 @@ impl Compiled {
         margins.resize(rows * width, 0.0);
         let at = At { by_rows: engine.by_rows, width: engine.width, room };
         match &sums {
-            Sums::Single(sums) => at.take(sums, 0..width, margins, |sum| f64::from(sum)),
+            Sums::Single(sums) => at.take(sums, 0..width, margins, f64::from),
             Sums::Double(sums) => at.take(sums, 0..width, margins, |sum| sum),
         }
         let labels_width = if *decision == Decision::Leaf { engine.width - width } else { 0 };

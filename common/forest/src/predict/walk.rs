@@ -7,7 +7,8 @@ use super::element::Element;
 use super::few::step;
 use super::input::Numbers;
 use super::isa::Isa;
-use super::masks::{Sums, rank_column};
+use super::masks::rank_column;
+use super::sums::Sums;
 use crate::compiled::{Answer, LEAF, Layout, Part, Values, WalkForm};
 
 /// Rows at once.
