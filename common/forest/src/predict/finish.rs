@@ -26,6 +26,7 @@ pub(super) fn combine(combine: Combine, precision: Precision, first: bool, sum: 
     }
 }
 
+/// The margins of one row, or of several after one another.
 #[expect(clippy::cast_possible_truncation, reason = "the sum is of that precision")]
 pub(super) fn finish(finish: &Finish, precision: Precision, margins: &mut [f64]) {
     let single = precision == Precision::Single;
@@ -36,7 +37,7 @@ pub(super) fn finish(finish: &Finish, precision: Precision, margins: &mut [f64])
         }
         Finish::Divide(by) => margins.iter_mut().for_each(|sum| *sum /= by),
         Finish::DivideAndShift { by, shift } => {
-            for (sum, shift) in margins.iter_mut().zip(shift) {
+            for (sum, shift) in margins.iter_mut().zip(shift.iter().cycle()) {
                 *sum = if single { f64::from(*sum as f32 / *by as f32 + *shift as f32) } else { *sum / by + shift };
             }
         }

@@ -89,10 +89,12 @@ impl Shape {
         let feature = |column| Feature { name: None, kind: kind(column), missing_allowed: true };
         let input = Input { precision: self.precision, infinite_allowed: true, category: self.category };
         let start = (0..self.margins).map(|_| f64::from(random.number() as f32)).collect();
-        let finish = match random.below(3) {
+        let shift: Vec<f64> = (0..self.margins).map(|margin| margin as f64 / 4.0 - 0.5).collect();
+        let finish = match random.below(4) {
             0 => Finish::Nothing,
             1 => Finish::Divide(7.0),
-            _ => Finish::ScaleAndShift { scale: 0.5, shift: vec![0.25; self.margins] },
+            2 => Finish::DivideAndShift { by: 7.0, shift },
+            _ => Finish::ScaleAndShift { scale: 0.5, shift },
         };
         Model::new(Parts {
             task: Task::Regression,
