@@ -108,7 +108,8 @@ pub enum Error {
 }
 
 const EXPECTED: &str = "scikit-learn, LightGBM and XGBoost models saved by joblib or pickle (plain, zlib, gzip, bz2, xz, lzma or \
-                        lz4), LightGBM text, XGBoost JSON and UBJSON, CatBoost JSON, and ONNX";
+                        lz4), LightGBM text, XGBoost JSON and UBJSON, CatBoost JSON, ONNX, and what this version wrote \
+                        itself";
 
 fn hint(advice: &str) -> String {
     if advice.is_empty() { String::new() } else { format!("; {advice}") }

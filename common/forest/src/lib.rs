@@ -24,6 +24,7 @@
 //! | CatBoost 1.0 to 1.2 | `save_model(…, format="json")` | oblivious, depthwise and lossguide trees over numbers and one-hot categories ([`catboost_category`]), every loss of its own |
 //! | ONNX (skl2onnx, onnxmltools, others) | IR 3 to 14, ai.onnx.ml 1 to 5 | graphs that are a chain around one `TreeEnsembleClassifier`, `TreeEnsembleRegressor` or `TreeEnsemble`, as converters write them of forests and boosting: `Scaler`, `Imputer`, arithmetic by constants, picked and joined columns before it; `ZipMap`, `LabelEncoder`, `Cast`, `Normalizer` (L1) after it |
 //! | XGBoost 1.0 to 3.4 | `save_model` as JSON and UBJSON; `joblib.dump` and `pickle.dump` (since 1.3); compressed as above | gbtree and DART, every objective, several outputs (also in one tree), categories (since 1.7.3), by `Booster` and by the scikit-learn wrapper |
+//! | this crate | [`Model::write`] | every [`Model`], to the bit |
 //!
 //! A file is known by its content, never by its name. What is not in the table is refused with an [`Error`] that says
 //! what it looks like, where, and what would work instead.
@@ -52,6 +53,12 @@
 //!   description (a lone target knows no `LOGISTIC`). Where rows are of doubles and the model takes floats, they are cast first.
 //! - Reading runs nothing that the file says, builds only the classes it knows, and allocates in proportion to the
 //!   bytes it has seen, below [`Limits`].
+//!
+//! # Its own file
+//!
+//! [`Model::write`] writes safetensors: the trees as tensors, in the narrowest types that hold them exactly, and the rest of the
+//! model as JSON in the header. It is small and is read in milliseconds; the same model gives the same bytes. It has a
+//! format version, and an older version refuses what a newer one wrote.
 //!
 //! # Map
 //!

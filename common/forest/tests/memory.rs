@@ -290,6 +290,125 @@ fn crowded_xgboost_stays_within_twenty_times_the_file() {
     }
 }
 
+/// Our own files in which a few bytes stand for much: tensors of `bytes` as they are, each with its type and numbers.
+fn own_files_stay_within_twenty_times_the_file() {
+    let own = |change: &dyn Fn(&str) -> String, tensors: &[(&str, &str, usize, &[u8])]| {
+        let manifest = concat!(
+            r#"{"format":1,"model":{"task":"Regression","features":[{"name":null,"kind":"Number","missing_allowed":true}],"#,
+            r#""input":{"precision":"Single","infinite_allowed":true,"category":"Whole"},"columns":[],"n_outputs":1,"#,
+            r#""classes":[],"sum":{"combine":"Add","precision":"Single","start":[0.0],"finish":"Nothing"},"#,
+            r#""link":"Identity","decision":"None","source":{"library":"","version":"","class":""}}}"#
+        );
+        let text = serde_json::Value::from(change(manifest));
+        let (mut header, mut data) = (format!(r#"{{"__metadata__":{{"arborgate.forest":{text}}}"#), Vec::new());
+        for (name, kind, count, bytes) in tensors {
+            let (start, end) = (data.len(), data.len() + bytes.len());
+            header += &format!(r#","{name}":{{"dtype":"{kind}","shape":[{count}],"data_offsets":[{start},{end}]}}"#);
+            data.extend(*bytes);
+        }
+        header.push('}');
+        [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &data].concat()
+    };
+    let same = |manifest: &str| manifest.to_owned();
+    let n = 1 << 16;
+    let words = |word: u32, count: usize| word.to_le_bytes().repeat(count);
+    let (one, zero) = (words(1, n), words(0, n));
+    let leaf = |has: u8| {
+        move |more: &[(&'static str, &'static str, usize, &[u8])]| {
+            let tree = [
+                ("tree.nodes", "U32", n, &words(1, n)[..]),
+                ("tree.sets", "U32", n, &words(0, n)),
+                ("tree.target", "U32", n, &words(0, n)),
+                ("tree.has", "U8", n, &vec![has; n]),
+                ("node.kind", "U8", n, &vec![0; n]),
+                ("leaf.value", "U16", n, &vec![0; 2 * n]),
+            ];
+            own(&same, &[&tree[..], more].concat())
+        }
+    };
+    let cover = ("node.cover", "U16", n, &zero[..2 * n]);
+    let linear = [("leaf.constant", "U16", n, &zero[..2 * n]), ("leaf.terms", "U32", n, &zero[..])];
+    // one tree: a chain of splits, whose left child is the next node and whose right child is a leaf in the end
+    let chain = |has: u8, more: &[(&str, &str, usize, &[u8])]| {
+        let splits = 3_000;
+        let kinds: Vec<u8> = (0..=2 * splits).map(|at| u8::from(at < splits)).collect();
+        let right: Vec<u8> = (0..splits).flat_map(|at| u16::try_from(2 * splits - at).unwrap().to_le_bytes()).collect();
+        let nodes = u32::try_from(kinds.len()).unwrap().to_le_bytes();
+        let tree = [
+            ("tree.nodes", "U32", 1, &nodes[..]),
+            ("tree.sets", "U32", 1, &zero[..4]),
+            ("tree.target", "U32", 1, &zero[..4]),
+            ("tree.has", "U8", 1, &[has][..]),
+            ("node.kind", "U8", kinds.len(), &kinds),
+            ("split.column", "U8", splits, &zero[..splits]),
+            ("split.right", "U16", splits, &right),
+            ("split.threshold", "U16", splits, &zero[..2 * splits]),
+            ("leaf.value", "U16", splits + 1, &zero[..2 * splits + 2]),
+        ];
+        own(&same, &[&tree[..], more].concat())
+    };
+    let nodes = 6_001;
+    let statistics = [("node.cover", "U16", nodes, &zero[..2 * nodes]), ("node.gain", "U16", 3_000, &zero[..6_000])];
+    let sets = |sizes: &[u8], categories: usize| {
+        let count = sizes.len() / 4;
+        let bytes = u32::try_from(count).unwrap().to_le_bytes();
+        own(
+            &same,
+            &[
+                ("tree.nodes", "U32", 1, &one[..4]),
+                ("tree.sets", "U32", 1, &bytes),
+                ("tree.target", "U32", 1, &zero[..4]),
+                ("tree.has", "U8", 1, &[0]),
+                ("node.kind", "U8", 1, &[0]),
+                ("leaf.value", "U16", 1, &[0, 0]),
+                ("set.size", "U32", count, sizes),
+                ("set.category", "U8", categories, &vec![0; categories]),
+            ],
+        )
+    };
+    let many = |from: &str, item: &str| {
+        let list = format!("[{}]", vec![item; (1 << 20) / (item.len() + 1)].join(","));
+        own(&|manifest: &str| manifest.replace(from, &from.replace("[]", &list).replace("[0.0]", &list)), &[])
+    };
+    let steps = format!(r#""columns":[{{"feature":0,"steps":[{}]}}]"#, vec![r#""Widen""#; 1 << 17].join(","));
+    let cases = [
+        (leaf(0)(&[]), true),
+        (leaf(1)(&[cover]), true),
+        (leaf(3)(&[cover]), true),
+        (leaf(11)(&[&[cover][..], &linear].concat()), true),
+        (own(&same, &[("tree.nodes", "U32", n, &one)]), false),
+        (
+            own(
+                &same,
+                &[
+                    ("tree.nodes", "U32", n, &one),
+                    ("tree.sets", "U32", n, &zero),
+                    ("tree.target", "U32", n, &zero),
+                    ("tree.has", "U8", n, &zero[..n]),
+                ],
+            ),
+            false,
+        ),
+        (chain(0, &[]), true),
+        (chain(3, &statistics), true),
+        (sets(&zero, 0), true),
+        (sets(&one, n), true),
+        (many(r#""columns":[]"#, r#"{"feature":0,"steps":[]}"#), true),
+        (many(r#""columns":[]"#, r#"{"feature":0,"steps":[{"Add":0}]}"#), true),
+        (own(&|manifest: &str| manifest.replace(r#""columns":[]"#, &steps), &[]), true),
+        (many(r#""start":[0.0]"#, "0"), false),
+        (many(r#""classes":[]"#, "[]"), false),
+        (many(r#""classes":[]"#, r#"[{"Int":0}]"#), false),
+        (many(r#""columns":[]"#, "[[[]]]"), false),
+        (own(&same, &[]).repeat(3), false),
+    ];
+    for (number, (bytes, reads)) in cases.iter().enumerate() {
+        let (result, peak) = peak(|| Model::read(bytes, &Options::default()));
+        assert_eq!(result.is_ok(), *reads, "{number}: {:?}", result.err());
+        assert!(peak < 20 * bytes.len(), "{number}: {peak} bytes for {}: {:?}", bytes.len(), result.err());
+    }
+}
+
 fn models_take_little_more_than_their_file() {
     for name in ["rf_iris.joblib", "rf_iris_pair.joblib", "ext_diabetes_random_state.joblib", "dt_one_class.joblib"] {
         let bytes = fixture(name);
@@ -326,6 +445,7 @@ fn memory_is_bounded() {
     catboost_stays_within_twenty_times_the_file();
     onnx_stays_within_twenty_times_the_file();
     crowded_xgboost_stays_within_twenty_times_the_file();
+    own_files_stay_within_twenty_times_the_file();
     models_take_little_more_than_their_file();
     predicting_allocates_nothing_after_the_first_call();
 }

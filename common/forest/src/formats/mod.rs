@@ -5,10 +5,13 @@ mod catboost;
 mod compression;
 mod detect;
 mod lightgbm;
+mod native;
 mod onnx;
 mod pickle;
 mod sklearn;
 mod xgboost;
+
+use std::borrow::Cow;
 
 use crate::error::Error;
 use crate::limits::Options;
@@ -23,7 +26,11 @@ impl Model {
     /// [`Error`]: what the file is or has that is not read here, where, and what would work instead.
     pub fn read(bytes: &[u8], options: &Options) -> Result<Self, Error> {
         let limits = &options.limits;
-        let plain = compression::decompress(bytes, limits)?;
+        // a header's length may begin as a compressed stream does
+        let plain = if native::is_own(bytes) { Cow::Borrowed(bytes) } else { compression::decompress(bytes, limits)? };
+        if native::is_own(&plain) {
+            return native::model(&plain, limits);
+        }
         if lightgbm::is_text(&plain) {
             return lightgbm::from_text(&plain, options);
         }

@@ -2,11 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::float;
+
 /// How margins become what `predict` gives (`GBDT::Predict`). Of a classifier with one margin the first class takes what the
 /// second leaves (`LGBMClassifier.predict_proba`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LightGbmLink {
     /// What each margin is divided by first: a random forest's rounds. Its margins are not averaged.
+    #[serde(with = "float::option")]
     pub divide: Option<f64>,
     /// What follows.
     pub convert: LightGbmConvert,
@@ -18,7 +22,7 @@ pub enum LightGbmConvert {
     /// `x`
     Identity,
     /// `1 / (1 + exp(-slope · x))`, each alone.
-    Sigmoid(f64),
+    Sigmoid(#[serde(with = "float")] f64),
     /// `exp(x - max) / Σ exp(x - max)`
     Softmax,
     /// `sign(x) · x · x`

@@ -9,6 +9,7 @@ use crate::model::Precision;
 
 /// How onnxruntime makes scores of sums.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OnnxLink {
     /// On each score, or on all of a row.
     pub transform: OnnxTransform,

@@ -4,8 +4,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::float;
+
 /// What scikit-learn makes of margins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum SklearnLink {
     /// Of two classes, the second's logit.
     Logit,
@@ -24,8 +27,10 @@ pub enum SklearnLink {
     /// The margin is the sum of the depths at which a row is isolated.
     Isolation {
         /// Trees, times the depth to expect in each.
+        #[serde(with = "float")]
         expected: f64,
         /// `offset_`
+        #[serde(with = "float")]
         offset: f64,
     },
 }

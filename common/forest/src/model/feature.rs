@@ -2,10 +2,14 @@
 
 use std::fmt;
 
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
+
+use super::float;
 
 /// A column of the input, as a caller gives it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Feature {
     /// As the file has it.
     pub name: Option<String>,
@@ -41,7 +45,7 @@ pub enum Label {
     /// An integer of any width.
     Int(i64),
     /// A float.
-    Float(f64),
+    Float(#[serde(with = "float")] f64),
     /// A boolean.
     Bool(bool),
     /// A text.
@@ -61,6 +65,7 @@ impl fmt::Display for Label {
 
 /// What a model was read from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Source {
     /// Such as `scikit-learn`.
     pub library: String,
@@ -74,4 +79,30 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.library, self.version, self.class)
     }
+}
+
+/// The classes of each output. None is empty: three bytes of JSON would become many of memory.
+pub(super) fn classes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<Label>>, D::Error> {
+    struct Lists;
+
+    impl<'de> Visitor<'de> for Lists {
+        type Value = Vec<Vec<Label>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("for each output its classes")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut of: A) -> Result<Self::Value, A::Error> {
+            let mut lists = Vec::new();
+            while let Some(list) = of.next_element::<Vec<Label>>()? {
+                if list.is_empty() {
+                    return Err(A::Error::custom("an output without classes"));
+                }
+                lists.push(list);
+            }
+            Ok(lists)
+        }
+    }
+
+    deserializer.deserialize_seq(Lists)
 }

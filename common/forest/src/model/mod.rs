@@ -2,6 +2,7 @@
 //! [`Tree::new`] and [`Model::new`] check what the rest relies on. It knows no file format.
 
 mod feature;
+pub(crate) mod float;
 mod prepare;
 mod rules;
 mod tree;
@@ -33,8 +34,9 @@ pub struct Model {
     parts: Parts,
 }
 
-/// The parts of a [`Model`], before they were checked against each other.
-#[derive(Debug, Clone, PartialEq)]
+/// The parts of a [`Model`], before they were checked against each other. Serialized, it has no trees.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Parts {
     /// What it does.
     pub task: Task,
@@ -47,6 +49,7 @@ pub struct Parts {
     /// Targets.
     pub n_outputs: usize,
     /// For each output its classes in order; of an outlier detector −1 and 1; empty for a regressor.
+    #[serde(deserialize_with = "feature::classes")]
     pub classes: Vec<Vec<Label>>,
     /// How leaves become margins; [`Sum::start`] has a number for each margin.
     pub sum: Sum,
@@ -55,6 +58,7 @@ pub struct Parts {
     /// How the class is chosen.
     pub decision: Decision,
     /// In the order in which they are added.
+    #[serde(skip)]
     pub trees: Vec<Tree>,
     /// What it was read from.
     pub source: Source,
@@ -181,6 +185,10 @@ impl Model {
             return Err(Error::model("a leaf names a class that is not there"));
         }
         Ok(())
+    }
+
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.parts
     }
 
     /// What it does.

@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Precision;
+use super::{Precision, float};
 
 /// A column that trees ask.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Column {
     /// What it is made from.
     pub feature: u32,
@@ -15,25 +16,26 @@ pub struct Column {
 
 /// One operation on a number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum Step {
     /// `x - c`
-    Subtract(f64),
+    Subtract(#[serde(with = "float")] f64),
     /// `x / c`
-    Divide(f64),
+    Divide(#[serde(with = "float")] f64),
     /// `x - c`, c first rounded to the precision of x
-    SubtractRounded(f64),
+    SubtractRounded(#[serde(with = "float")] f64),
     /// `x / c`, c first rounded to the precision of x
-    DivideRounded(f64),
+    DivideRounded(#[serde(with = "float")] f64),
     /// `x * c`
-    Multiply(f64),
+    Multiply(#[serde(with = "float")] f64),
     /// `x + c`
-    Add(f64),
+    Add(#[serde(with = "float")] f64),
     /// Into a range, both ends within it; NaN stays.
-    Clip(f64, f64),
+    Clip(#[serde(with = "float")] f64, #[serde(with = "float")] f64),
     /// NaN becomes this.
-    Fill(f64),
+    Fill(#[serde(with = "float")] f64),
     /// What is at most so far from 0 becomes 0.
-    Flush(f64),
+    Flush(#[serde(with = "float")] f64),
     /// To the nearest `f32`.
     Single,
     /// Without its fraction.
@@ -43,7 +45,7 @@ pub enum Step {
     /// To double precision, whatever the input's; also for all that follows.
     Widen,
     /// A category becomes its place.
-    Encode(Encoding),
+    Encode(Box<Encoding>),
     /// The fraction is cut off, and of what is left all but the low byte. Less than 0 becomes NaN, unless it is told to be taken
     /// as it comes (scikit-learn's `HistGradientBoosting` before 1.4, `_predictor.pyx`).
     Byte {
@@ -61,12 +63,16 @@ pub enum Step {
 
 /// Which numbers categories become.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Encoding {
     /// Ascending; the one at place i becomes i.
+    #[serde(with = "float::list")]
     pub categories: Vec<f64>,
     /// What NaN becomes; `None`: the row is refused.
+    #[serde(with = "float::option")]
     pub missing: Option<f64>,
     /// What anything else becomes; `None`: the row is refused.
+    #[serde(with = "float::option")]
     pub unknown: Option<f64>,
 }
 
@@ -198,7 +204,7 @@ mod tests {
     #[test]
     fn says_why_a_row_is_refused() {
         let encoding = Encoding { categories: vec![0.0, 2.5], missing: None, unknown: None };
-        let column = Column { feature: 0, steps: vec![Step::Encode(encoding)] };
+        let column = Column { feature: 0, steps: vec![Step::Encode(Box::new(encoding))] };
         assert_eq!(column.run(-0.0, true), (0.0, None));
         assert_eq!(column.run(2.5, true), (1.0, None));
         assert_eq!(column.run(2.0, true).1, Some(Fault::Unknown));

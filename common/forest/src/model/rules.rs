@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::float;
+
 /// A width of floats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Precision {
@@ -24,6 +26,7 @@ impl Precision {
 
 /// How the input is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Input {
     /// Numbers are cast to this, to the nearest, before any is compared.
     pub precision: Precision,
@@ -46,12 +49,14 @@ pub enum CategoryRule {
 
 /// How the leaves of a row become its margins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Sum {
     /// What is done with each further leaf, in the trees' order.
     pub combine: Combine,
     /// Of the running sums.
     pub precision: Precision,
     /// What each margin starts from; the base margins, or zeros.
+    #[serde(with = "float::list")]
     pub start: Vec<f64>,
     /// What is done with the sums in the end, in the same precision.
     pub finish: Finish,
@@ -70,23 +75,28 @@ pub enum Combine {
 
 /// What is done with the sums in the end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum Finish {
     /// Nothing.
     Nothing,
     /// Each is divided.
-    Divide(f64),
+    Divide(#[serde(with = "float")] f64),
     /// Each is multiplied, then a number of its own is added (CatBoost's scale and bias; ONNX's base values, with 1).
     ScaleAndShift {
         /// For all.
+        #[serde(with = "float")]
         scale: f64,
         /// For each.
+        #[serde(with = "float::list")]
         shift: Vec<f64>,
     },
     /// Each is divided, then a number of its own is added (ONNX's averages with base values).
     DivideAndShift {
         /// For all.
+        #[serde(with = "float")]
         by: f64,
         /// For each.
+        #[serde(with = "float::list")]
         shift: Vec<f64>,
     },
 }
@@ -103,9 +113,9 @@ pub enum Decision {
     /// The first largest of the margins; there is one output.
     LargestMargin,
     /// Of two classes the second if the margin is above this. Of several outputs, each by its own margin.
-    MarginAbove(f64),
+    MarginAbove(#[serde(with = "float")] f64),
     /// Of two classes the second if the margin is at least this. Of several outputs, each by its own margin.
-    MarginAtLeast(f64),
+    MarginAtLeast(#[serde(with = "float")] f64),
     /// Of two classes the second if the value is at least this (an outlier detector's inlier).
-    ValueAtLeast(f64),
+    ValueAtLeast(#[serde(with = "float")] f64),
 }

@@ -164,8 +164,45 @@ impl Tree {
     }
 }
 
-/// Walks once from the root; each node must be met exactly once. Returns the depth.
+/// Each node must be met exactly once from the root. Returns the depth.
 fn check_shape(nodes: &[Node], sets: usize, limits: &Limits) -> Result<usize, Error> {
+    match forwards(nodes, sets) {
+        Some(depth) if depth <= limits.max_depth => Ok(depth),
+        _ => walk(nodes, sets, limits),
+    }
+}
+
+fn legal(test: Test, sets: usize) -> bool {
+    match test {
+        Test::AtMost(threshold) => !threshold.is_nan(),
+        Test::OneOf(set) => (set as usize) < sets,
+    }
+}
+
+/// The depth of a tree whose parents all stand before their children, in one pass; `None` if it is none, or is no tree.
+fn forwards(nodes: &[Node], sets: usize) -> Option<usize> {
+    const UNMET: u32 = u32::MAX;
+    let mut depths = vec![UNMET; nodes.len()];
+    *depths.first_mut()? = 0;
+    let mut deepest = 0;
+    for (at, node) in nodes.iter().enumerate() {
+        let depth = depths.get(at).copied().filter(|depth| *depth != UNMET)?;
+        if let Node::Split(split) = node {
+            if !legal(split.test, sets) {
+                return None;
+            }
+            for child in [split.left, split.right] {
+                let child = depths.get_mut(child as usize).filter(|depth| **depth == UNMET)?;
+                *child = depth + 1;
+            }
+            deepest = deepest.max(depth + 1);
+        }
+    }
+    Some(deepest as usize)
+}
+
+/// Walks from the root, and says what is wrong.
+fn walk(nodes: &[Node], sets: usize, limits: &Limits) -> Result<usize, Error> {
     let mut met = vec![false; nodes.len()];
     let mut waiting = vec![(0_u32, 0_usize)];
     let mut seen = 0_usize;
@@ -205,6 +242,9 @@ fn check_shape(nodes: &[Node], sets: usize, limits: &Limits) -> Result<usize, Er
 
 /// Leaves are numbered from 0 without gaps. Returns how many there are.
 fn check_leaves(nodes: &[Node]) -> Result<usize, Error> {
+    if let Some(count) = in_order(nodes) {
+        return Ok(count);
+    }
     let mut met = vec![false; nodes.len() / 2 + 1];
     let mut count = 0;
     for (at, node) in (0_u32..).zip(nodes) {
@@ -217,4 +257,18 @@ fn check_leaves(nodes: &[Node]) -> Result<usize, Error> {
         }
     }
     Ok(count)
+}
+
+/// How many leaves there are, if they are numbered as they stand.
+fn in_order(nodes: &[Node]) -> Option<usize> {
+    let mut count = 0_u32;
+    for node in nodes {
+        if let Node::Leaf(number) = *node {
+            if number != count {
+                return None;
+            }
+            count += 1;
+        }
+    }
+    Some(count as usize)
 }

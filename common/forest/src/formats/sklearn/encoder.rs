@@ -109,7 +109,8 @@ fn encode(table: &mut Table, at: usize, known: ColumnCategories, settings: &Sett
     });
     // a narrowed number is compared before it is
     let cast = if settings.dtype == Dtype::Single { column.steps.pop() } else { None };
-    column.steps.push(Step::Encode(Encoding { categories, missing, unknown: settings.unknown }));
+    let encoding = Encoding { categories, missing, unknown: settings.unknown };
+    column.steps.push(Step::Encode(Box::new(encoding)));
     column.steps.extend(cast);
     column.precision = settings.dtype;
     column.coded = true;

@@ -134,7 +134,7 @@ impl Made {
     /// A copy, paid for.
     pub(super) fn copy(&self, reader: &mut Reader<'_>, path: &str) -> Result<Self, Error> {
         let step = |step: &Step| match step {
-            Step::Encode(encoding) => size_of_val(encoding.categories.as_slice()),
+            Step::Encode(encoding) => size_of_val(encoding.as_ref()) + size_of_val(encoding.categories.as_slice()),
             _ => 0,
         };
         let steps: usize = self.steps.iter().map(step).sum();
