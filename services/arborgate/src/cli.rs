@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::model_file::{ConvertOptions, InspectOptions};
 use crate::operator::OperatorCommand;
 use crate::roles::Role;
 
@@ -31,6 +32,10 @@ pub(crate) enum Command {
     Openapi,
     /// Make a development CA, a server certificate and the cluster's master key
     Certs(CertsOptions),
+    /// Say what a model's file is: made by what, its trees, features and classes, and how it runs here
+    Inspect(InspectOptions),
+    /// Write a model's file in Arborgate's own form, which loads in milliseconds
+    Convert(ConvertOptions),
     #[command(flatten)]
     Operator(OperatorCommand),
 }

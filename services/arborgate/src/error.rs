@@ -102,6 +102,44 @@ pub(crate) enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A model's file that is refused.
+    #[error("{path} is no model that can be used")]
+    Model {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<arborgate_forest::Error>,
+    },
+    /// A model beyond what can be compiled.
+    #[error("the model in {path} can not be compiled")]
+    Compile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<arborgate_forest::CompileError>,
+    },
+    /// A model's file beyond the bound.
+    #[error("{path} has more than {limit}, the most that is read; give a larger --max-artifact")]
+    ModelTooLarge {
+        /// Which.
+        path: PathBuf,
+        /// The bound.
+        limit: arborgate_runtime::config::ByteSize,
+    },
+    /// A folder, a device.
+    #[error("{path} is no plain file")]
+    NoFile {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A file that would be lost.
+    #[error("{path} is there already; give --force to replace it")]
+    Exists {
+        /// Which.
+        path: PathBuf,
+    },
     /// A server was not reached.
     #[error("can not reach {server}")]
     Unreached {

@@ -7,6 +7,7 @@ mod console;
 mod error;
 mod first_start;
 mod health;
+mod model_file;
 mod operator;
 mod roles;
 mod serve;
@@ -46,6 +47,8 @@ fn run(cli: Cli) -> Result<(), Error> {
             Command::Health(options) => health::run(&options).await,
             Command::Openapi => console::print(&arborgate_edge::document()),
             Command::Certs(options) => certs::run(&options),
+            Command::Inspect(options) => model_file::inspect(&options),
+            Command::Convert(options) => model_file::convert(&options),
             Command::Operator(command) => operator::run(command).await,
         }
     });

@@ -17,7 +17,7 @@ pub(crate) enum Command {
     Add {
         /// The model's name
         name: String,
-        /// Its file: a scikit-learn forest or tree, by joblib or pickle
+        /// Its file, as its library saved it; the README says which are read
         file: PathBuf,
         /// The version; without it the first eight digits of the file's SHA-256
         #[arg(long)]

@@ -19,6 +19,7 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod matrix;
+mod model_file;
 mod model_files;
 mod models;
 mod operator;
