@@ -53,6 +53,6 @@ mod tests {
             assert!(std::fs::symlink_metadata(&path).is_ok(), "it is where it was meant to be");
             UnixStream::connect(SocketPath::of(&path).unwrap().as_path()).unwrap();
         }
-        assert!(SocketPath::of(&dir.path().join("x".repeat(200)).join("socket")).is_err());
+        assert!(SocketPath::of(&dir.path().join("y".repeat(200)).join("socket")).is_err(), "its folder is not there");
     }
 }
