@@ -68,7 +68,7 @@ impl Admins {
             let current = read_optional::<AdminIndex>(self.users.get(&key).await?)?;
             let empty = || (AdminIndex { format: FORMAT, admins: BTreeSet::new() }, 0);
             let (mut index, revision) = current.unwrap_or_else(empty);
-            let changed = match edit {
+            match edit {
                 Edit::Enter => index.admins.insert(admin.clone()),
                 Edit::Withdraw | Edit::Release => index.admins.remove(admin),
             };
@@ -76,9 +76,7 @@ impl Admins {
                 let detail = "the last administrator can not be removed; make another one first";
                 return Err(Error::refused(ErrorCode::Conflict, detail));
             }
-            if !changed {
-                return Ok(());
-            }
+            // Written also when it is the same: what was read may be stale, and only a write says that it is not.
             let record = to_json(&index)?;
             let outcome = match revision {
                 0 => self.users.create(&key, record).await,

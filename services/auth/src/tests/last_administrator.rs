@@ -73,6 +73,23 @@ async fn stale_reads_remove_nobody_too_many() {
 }
 
 #[tokio::test]
+async fn a_stale_index_without_them_does_not_stand_for_one_that_was_changed() {
+    let world = World::new();
+    for name in ["one", "two", "three"] {
+        world.add(name, Role::Admin).await.unwrap();
+    }
+    let (three, _) = world.users.get(&user("three")).await.unwrap().unwrap();
+    // The first read, of the index, is of before "three" was in it.
+    world.users_bucket.reads.store(0, Ordering::SeqCst);
+    world.users_bucket.stale_every.store(3, Ordering::SeqCst);
+    world.users.admins.release(&three.administrator()).await.unwrap();
+    world.users_bucket.stale_every.store(0, Ordering::SeqCst);
+    world.users.delete(&user("one")).await.unwrap();
+    // "three" has a record still, and would count.
+    assert_eq!(code(world.users.delete(&user("two")).await), ErrorCode::Conflict);
+}
+
+#[tokio::test]
 async fn an_administrator_whose_making_was_cut_off_is_not_counted() {
     let world = World::new();
     world.add("admin", Role::Admin).await.unwrap();
