@@ -58,8 +58,13 @@ pub struct Borrow {
     pub id: RequestId,
     /// How many the edge would like.
     pub want: u32,
-    /// Earlier loans of this edge that are over, and how many of each were spent.
+    /// Earlier loans of this edge that are over, and how many of each were spent: at most [`Self::MOST_RETURNED`].
     pub returned: Vec<Returned>,
+}
+
+impl Borrow {
+    /// How many loans one question gives back.
+    pub const MOST_RETURNED: usize = 256;
 }
 
 /// A loan that is over.

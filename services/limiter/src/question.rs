@@ -15,8 +15,6 @@ const LONGEST_KEY: usize = 128;
 const LONGEST_WINDOW_MS: u32 = 86_400_000;
 /// How much of what clocks may differ by a request waits out at the end of a window. What is more, callers are told.
 const WAITED_OUT_MS: u64 = 250;
-/// Loans that one request may return.
-const MOST_RETURNED: usize = 256;
 
 /// An answer that is awaited.
 pub(crate) struct Awaited<R> {
@@ -144,10 +142,10 @@ impl DecideAsk {
 impl BorrowAsk {
     pub(crate) fn parse(request: &Borrow, tolerance_ms: u64) -> Result<Self, ServiceError> {
         let mut faults = check(&request.key, request.limit);
-        if request.returned.len() > MOST_RETURNED {
+        if request.returned.len() > Borrow::MOST_RETURNED {
             faults.push(Fault {
                 pointer: "/returned".to_owned(),
-                detail: format!("at most {MOST_RETURNED} loans are returned at a time"),
+                detail: format!("at most {} loans are returned at a time", Borrow::MOST_RETURNED),
             });
         }
         refuse(faults)?;

@@ -11,7 +11,7 @@ use arborgate_contracts::RequestId;
 use arborgate_contracts::limiter::{Borrow, Returned};
 use quick_cache::sync::Cache;
 
-use super::{Prepared, Verdict, key};
+use super::{Prepared, Verdict, key, undecided};
 use crate::front::problem::Problem;
 use crate::front::request_id;
 
@@ -19,6 +19,7 @@ use crate::front::request_id;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Loans that ended and whose return was not told yet, at most: the oldest are left to the limiter's own reckoning.
 const UNTOLD: usize = 32;
+const _: () = assert!(UNTOLD <= Borrow::MOST_RETURNED);
 
 struct Loan {
     id: RequestId,
@@ -30,7 +31,7 @@ struct Loan {
 #[derive(Default)]
 struct State {
     loans: VecDeque<Loan>,
-    returned: Vec<Returned>,
+    returned: VecDeque<Returned>,
     /// How many permits the next loan asks for: what the last one's life needed.
     want: u32,
     remaining: u32,
@@ -59,6 +60,14 @@ enum Taken {
 }
 
 impl State {
+    /// With the next loan that is asked for.
+    fn give_back(&mut self, returned: Returned) {
+        if self.returned.len() >= UNTOLD {
+            self.returned.pop_front();
+        }
+        self.returned.push_back(returned);
+    }
+
     fn take(&mut self, now: Instant) -> Taken {
         while let Some(loan) = self.loans.front_mut() {
             if now < loan.until && loan.spent < loan.granted {
@@ -71,10 +80,7 @@ impl State {
             // A loan spent before its end was too small, one that ended with half of it was too large.
             self.want = if loan.spent == loan.granted { self.want.saturating_mul(2) } else { loan.spent };
             if let Some(loan) = self.loans.pop_front() {
-                self.returned.push(Returned { id: loan.id, spent: loan.spent });
-            }
-            if self.returned.len() > UNTOLD {
-                self.returned.remove(0);
+                self.give_back(Returned { id: loan.id, spent: loan.spent });
             }
         }
         match self.refused_until {
@@ -163,16 +169,23 @@ async fn borrow(limiter: &Client, account: &Account, meta: Meta) -> Result<(), P
     };
     let id = request_id::fresh();
     let sent = Instant::now();
-    let question = Borrow { key: account.key.clone(), limit: account.prepared.limit, id: id.clone(), want, returned };
+    let question = Borrow {
+        key: account.key.clone(),
+        limit: account.prepared.limit,
+        id: id.clone(),
+        want,
+        returned: returned.into(),
+    };
     let loan = match limiter.call(&question, Some(&account.key), meta).await {
         Ok(loan) => loan,
         Err(error) => {
             let mut state = account.state.lock();
-            state.returned.extend(question.returned);
             // It may have been lent all the same: nothing of it is spent.
-            state.returned.push(Returned { id, spent: 0 });
+            for returned in question.returned.into_iter().chain([Returned { id, spent: 0 }]) {
+                state.give_back(returned);
+            }
             drop(state);
-            return Err(error.into());
+            return Err(undecided(error));
         }
     };
     let mut state = account.state.lock();
@@ -185,4 +198,61 @@ async fn borrow(limiter: &Client, account: &Account, meta: Meta) -> Result<(), P
         state.refused_until = Some(Instant::now() + Duration::from_millis(loan.reset_ms.max(1).into()));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use arborgate_bus::{Bus, Directory, Serving, local, serve};
+    use arborgate_contracts::limiter::Loan as Lent;
+    use arborgate_contracts::{ErrorCode, InstanceId, Service, ServiceError};
+
+    use super::*;
+    use crate::limits::policy::Policy;
+
+    const FAILURES: usize = 3 * Borrow::MOST_RETURNED;
+
+    /// A limiter that fails so often, then lends, while it is held; and what it was asked last.
+    async fn after_failures(bus: &Bus, failing: usize) -> ([Serving; 2], Arc<parking_lot::Mutex<Option<Borrow>>>) {
+        let (asked, last) = (AtomicUsize::new(0), Arc::new(parking_lot::Mutex::default()));
+        let noted = Arc::clone(&last);
+        let answer = move |borrow: Borrow, _: Meta| {
+            let fails = asked.fetch_add(1, Ordering::SeqCst) < failing;
+            let granted = borrow.want;
+            *noted.lock() = Some(borrow);
+            std::future::ready(if fails {
+                Err(ServiceError::new(ErrorCode::Unavailable, "not now"))
+            } else {
+                Ok(Lent { granted, valid_ms: 60_000, remaining: 1, reset_ms: 0 })
+            })
+        };
+        let instance: InstanceId = "one".parse().unwrap();
+        (serve(bus, &instance, 16, answer).await.unwrap(), last)
+    }
+
+    fn prepared() -> Arc<Prepared> {
+        let policy: Policy = serde_json::from_value(serde_json::json!({
+            "name": "many", "operations": ["*"], "by": "principal", "permits": 100_000, "window": "60s"
+        }))
+        .unwrap();
+        let limit = policy.limit();
+        Arc::new(Prepared { policy, limit, header: http::HeaderValue::from_static("") })
+    }
+
+    #[tokio::test]
+    async fn however_long_the_limiter_was_away_the_next_loan_is_one_it_can_give() {
+        let bus = Bus::new(local::LocalBus::open(local::Config::default()).unwrap());
+        let (_serving, last) = after_failures(&bus, FAILURES).await;
+        let directory = Directory::start(&bus, Service::Limiter).await.unwrap();
+        let fast = Fast::new(Client::new(bus, directory), 16);
+        let (prepared, who) = (prepared(), Arc::from("ann"));
+        for _ in 0..FAILURES {
+            let refused = fast.take(0, &prepared, &who, Meta::within(PATIENCE)).await.unwrap_err();
+            assert_eq!(refused.code, ErrorCode::Unavailable);
+        }
+        assert!(fast.take(0, &prepared, &who, Meta::within(PATIENCE)).await.unwrap().allowed);
+        let asked = last.lock().take().unwrap();
+        assert!((1..=Borrow::MOST_RETURNED).contains(&asked.returned.len()), "{}", asked.returned.len());
+    }
 }

@@ -8,9 +8,9 @@ mod strict;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use arborgate_bus::{Client, Meta};
-use arborgate_contracts::ErrorCode;
+use arborgate_bus::{CallError, Client, Meta};
 use arborgate_contracts::limiter::Limit;
+use arborgate_contracts::{ErrorCode, ServiceError};
 use aws_lc_rs::digest;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -145,6 +145,17 @@ fn too_often(prepared: &Prepared, verdict: Verdict) -> Problem {
         prepared.policy.name
     );
     Problem { retry_after_ms: Some(verdict.reset_ms.into()), ..Problem::new(ErrorCode::RateLimited, detail) }
+}
+
+/// What a caller reads when the limiter gave no verdict. What it finds wrong in a question is ours, not the caller's.
+fn undecided(error: CallError) -> Problem {
+    match error {
+        CallError::Service(refused) if matches!(refused.code, ErrorCode::Invalid | ErrorCode::BadRequest) => {
+            tracing::error!(error = &refused as &dyn std::error::Error, faults = ?refused.faults, "the limiter refused a question");
+            ServiceError::internal().into()
+        }
+        error => error.into(),
+    }
 }
 
 /// Whom an address counts as: IPv4 whole, IPv6 by its /64, an IPv4 address in IPv6 (::ffff:0:0/96) as the former.

@@ -6,7 +6,7 @@ use arborgate_bus::{Client, Meta};
 use arborgate_contracts::limiter::Decide;
 
 use super::policy::Mode;
-use super::{Prepared, Verdict, key};
+use super::{Prepared, Verdict, key, undecided};
 use crate::front::problem::Problem;
 use crate::front::request_id;
 
@@ -28,7 +28,7 @@ impl Strict {
             id: request_id::fresh(),
             max_wait_ms: u32::try_from(max_wait.as_millis()).unwrap_or(u32::MAX),
         };
-        let decision = self.limiter.call(&question, Some(&question.key), meta).await?;
+        let decision = self.limiter.call(&question, Some(&question.key), meta).await.map_err(undecided)?;
         if decision.allowed && decision.wait_ms > 0 {
             tokio::time::sleep(Duration::from_millis(decision.wait_ms.into())).await;
         }
