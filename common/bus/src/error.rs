@@ -130,6 +130,18 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether it failed because the bus was closed, for good.
+    pub fn is_closed(&self) -> bool {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            if matches!(error.downcast_ref(), Some(BusError::Closed)) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+
     pub(crate) fn backend<E: Into<Source>>(what: &'static str) -> impl FnOnce(E) -> Self {
         move |source| Self::Backend { what, source: source.into() }
     }

@@ -32,7 +32,7 @@ impl Drop for Follower {
 }
 
 /// Calls `apply` for all that is there, then returns; then for every change, beginning again from the last revision
-/// when the watch breaks. Expiry by age is not seen.
+/// when the watch breaks, until the bus is closed. Expiry by age is not seen.
 pub async fn follow(bucket: Bucket, mut apply: impl FnMut(Change) + Send + 'static) -> Result<Follower, StoreError> {
     let applied = Arc::new(AtomicU64::new(0));
     let mut watch = bucket.watch(None, None).await?;
@@ -50,9 +50,11 @@ pub async fn follow(bucket: Bucket, mut apply: impl FnMut(Change) + Send + 'stat
                     take(change, &mut apply, &seen);
                 }
                 broken => {
-                    let reason = broken.and_then(Result::err).map(|e| e.to_string()).unwrap_or_default();
-                    tracing::warn!(reason, "a watch broke; beginning again");
-                    watch = again(&bucket, seen.load(Ordering::Acquire)).await;
+                    let Some(begun) = again(&bucket, seen.load(Ordering::Acquire), broken.and_then(Result::err)).await
+                    else {
+                        return;
+                    };
+                    watch = begun;
                 }
             }
         }
@@ -72,12 +74,19 @@ fn take(change: Change, apply: &mut impl FnMut(Change), applied: &AtomicU64) -> 
     current
 }
 
-async fn again(bucket: &Bucket, after: u64) -> Watch {
+/// A watch in the place of one that broke; none when the bus is closed.
+async fn again(bucket: &Bucket, after: u64, mut broken: Option<StoreError>) -> Option<Watch> {
     loop {
+        if broken.as_ref().is_some_and(StoreError::is_closed) {
+            return None;
+        }
+        if let Some(error) = &broken {
+            tracing::warn!(error = error as &dyn std::error::Error, "a watch broke; beginning again");
+        }
         tokio::time::sleep(PAUSE).await;
         match bucket.watch(None, Some(after)).await {
-            Ok(watch) => return watch,
-            Err(error) => tracing::warn!(%error, "a watch can not begin"),
+            Ok(watch) => return Some(watch),
+            Err(error) => broken = Some(error),
         }
     }
 }

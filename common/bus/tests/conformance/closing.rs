@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arborgate_bus::{BusError, Handler, Meta, RequestError};
+use arborgate_bus::{BusError, Handler, Meta, RequestError, follow};
+use arborgate_contracts::bucket::USERS;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -16,6 +17,7 @@ conformance!(on [local_memory nats] {
     draining_waits_no_longer_than_its_grace
     dropping_what_serves_forgets_those_under_way
     closing_ends_requests_and_subscriptions
+    a_follower_ends_with_the_bus
     connected_until_closed
 });
 
@@ -106,6 +108,17 @@ async fn closing_ends_requests_and_subscriptions(f: Fixture) {
     assert!(matches!(within(f.one.bus.subscribe(&subject("news"), 8)).await, Err(BusError::Closed)));
     assert!(matches!(within(f.one.bus.serve(&subject("x"), None, 8, echo())).await, Err(BusError::Closed)));
     within(f.one.bus.close()).await;
+}
+
+/// Not that it begins again and again, and says that a watch broke.
+async fn a_follower_ends_with_the_bus(f: Fixture) {
+    let bucket = f.one.bus.create_bucket(&USERS).await.unwrap();
+    let follows = Arc::new(());
+    let held = Arc::clone(&follows);
+    let _follower = follow(bucket, move |_| drop(Arc::clone(&held))).await.unwrap();
+    assert_eq!(Arc::strong_count(&follows), 2);
+    within(f.one.bus.close()).await;
+    eventually("it has ended", || async { Arc::strong_count(&follows) == 1 }).await;
 }
 
 async fn connected_until_closed(f: Fixture) {
