@@ -15,6 +15,8 @@
 //! # Ok(()) }
 //! ```
 //!
+//! [`Explainer`] says what each feature contributed to a row's margins, [`Model::importance`] what it matters to the model.
+//!
 //! # What it reads
 //!
 //! | library | file | estimators |
@@ -51,6 +53,12 @@
 //!   A category is given as the number that [`catboost_category`] has for its text.
 //! - Of ONNX, values and labels equal onnxruntime's (1.32, one thread) bit for bit, also where it differs from the operators'
 //!   description (a lone target knows no `LOGISTIC`). Where rows are of doubles and the model takes floats, they are cast first.
+//! - Contributions ([`Explainer`]) are the exact Shapley values of the trees, as `pred_contribs` of XGBoost, `pred_contrib` of
+//!   LightGBM, `shap.TreeExplainer` (`tree_path_dependent`) for scikit-learn, and `ShapValues` of CatBoost weigh them, in
+//!   `f64`: within 1e-9 of the sum of a row's contributions' sizes where the library has doubles, 1e-5 where it has floats. They
+//!   and their base sum to the margin. CatBoost must have loaded its model again: of trees that are not oblivious, the
+//!   one just trained gives other numbers, which do not sum to its margins. Linear leaves and trees without cover are
+//!   refused ([`ExplainError`]).
 //! - Reading runs nothing that the file says, builds only the classes it knows, and allocates in proportion to the
 //!   bytes it has seen, below [`Limits`].
 //!
@@ -64,10 +72,11 @@
 //!
 //! `formats` finds out what the bytes are and has a reader for each format, which ends in a [`Model`]; `model` holds only legal
 //! ensembles and says by which rules they are summed; `link` has each library's transforms; `compiled` lays a model out and
-//! `predict` runs it. Nothing behind `formats` knows a file.
+//! `predict` runs it; `explain` lays it out in its own way, for contributions. Nothing behind `formats` knows a file.
 
 mod compiled;
 mod error;
+mod explain;
 mod formats;
 mod limits;
 mod link;
@@ -76,6 +85,7 @@ mod predict;
 
 pub use compiled::{CompileError, Compiled};
 pub use error::Error;
+pub use explain::{ExplainError, Explainer, ImportanceKind};
 pub use formats::catboost_category;
 pub use limits::{Limits, Options, Rounds};
 pub use link::{

@@ -140,6 +140,7 @@ proptest! {
             precision: precision(single),
             sum: precision(single_sum),
             category,
+            cover: false,
         };
         hold_shape(&shape, seed, rows);
     }

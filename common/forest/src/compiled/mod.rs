@@ -9,7 +9,7 @@ mod walk;
 pub(crate) use engine::{Engine, Form, Layout, Part, Values};
 pub(crate) use lookup::{Keys, Lookup, MISSING, Sorted};
 pub(crate) use masks::{MOST_LEAVES, MOST_NODES, MaskForm, MaskNode, MaskTree};
-pub(crate) use plain::{Plain, ZERO};
+pub(crate) use plain::{Plain, ZERO, category};
 pub(crate) use walk::{LEAF, MISSING_LEFT, ONE_OF, WalkForm, WalkSplit};
 
 use crate::link::Link;

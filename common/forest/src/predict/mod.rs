@@ -14,6 +14,7 @@ mod walk;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
+pub(crate) use check::check;
 pub use element::Element;
 pub use run::Processor;
 
@@ -44,7 +45,7 @@ pub enum PredictError {
     /// A buffer that is not as the answer is.
     #[error("the buffer for {what} is {found:?} where {expected:?} in row-major order is needed")]
     Buffer {
-        /// `values`, `labels` or `margins`.
+        /// `values`, `labels`, `margins` or `contributions`.
         what: &'static str,
         /// Rows and columns.
         expected: (usize, usize),
@@ -123,7 +124,7 @@ impl Compiled {
     }
 }
 
-fn buffer<'b, T>(
+pub(crate) fn buffer<'b, T>(
     what: &'static str,
     view: &'b mut ArrayViewMut2<'_, T>,
     expected: (usize, usize),

@@ -42,6 +42,8 @@ pub struct Shape {
     /// Whether a leaf has a number for each margin.
     pub wide: bool,
     pub linear: bool,
+    /// Whether nodes say how much came by.
+    pub cover: bool,
     pub precision: Precision,
     pub sum: Precision,
     pub category: CategoryRule,
@@ -59,11 +61,25 @@ impl Default for Shape {
             margins: 1,
             wide: false,
             linear: false,
+            cover: false,
             precision: Precision::Single,
             sum: Precision::Single,
             category: CategoryRule::Whole,
         }
     }
+}
+
+/// Parents stand before their children; some children get nothing.
+fn cover(nodes: &[Node], random: &mut Random) -> Vec<f64> {
+    let mut cover = vec![1000.0; nodes.len()];
+    for (at, node) in nodes.iter().enumerate() {
+        if let Node::Split(split) = node {
+            let part = random.below(21) as f64 / 20.0;
+            cover[split.left as usize] = cover[at] * part;
+            cover[split.right as usize] = cover[at] * (1.0 - part);
+        }
+    }
+    cover
 }
 
 impl Shape {
@@ -117,6 +133,9 @@ impl Shape {
         self.grow(random, self.depth, &mut parts);
         let leaves = parts.nodes.iter().filter(|node| matches!(node, Node::Leaf(_))).count();
         let each = if self.wide { self.margins } else { 1 };
+        if self.cover {
+            parts.cover = cover(&parts.nodes, random);
+        }
         parts.target = (!self.wide).then_some((number % self.margins) as u32);
         parts.values = (0..leaves * each).map(|_| f64::from(random.number() as f32)).collect();
         if self.linear && each == 1 {

@@ -79,3 +79,68 @@ fn linear(tree: &Tree, leaf: usize, row: &[f64]) -> Option<f64> {
     }
     Some(terms().fold(linear.constant, |sum, (x, coefficient)| sum + coefficient * x))
 }
+
+/// A row's contributions to each margin, and the base last: Shapley values by their definition, over all coalitions of
+/// features, of the game in which a tree goes both ways, by cover, where the feature asked is not of the coalition.
+pub fn contributions(model: &Model, row: &[f64]) -> Vec<Vec<f64>> {
+    let features = model.n_features();
+    let numbers: Vec<f64> = if model.columns().is_empty() {
+        row.to_vec()
+    } else {
+        model.columns().iter().map(|column| column.double(row[column.feature as usize])).collect()
+    };
+    let worth: Vec<Vec<f64>> = (0..1_usize << features).map(|coalition| worth(model, &numbers, coalition)).collect();
+    let mut factorials = vec![1.0];
+    (1..=features).for_each(|n| factorials.push(factorials[n - 1] * n as f64));
+    let of = |feature: usize, margin: usize| {
+        let without = (0..worth.len()).filter(|coalition| coalition >> feature & 1 == 0);
+        let gains = without.map(|coalition| {
+            let size = coalition.count_ones() as usize;
+            let weight = factorials[size] * factorials[features - size - 1] / factorials[features];
+            weight * (worth[coalition | 1 << feature][margin] - worth[coalition][margin])
+        });
+        gains.sum::<f64>()
+    };
+    let shift = |margin: usize| match &model.sum().finish {
+        Finish::ScaleAndShift { shift, .. } | Finish::DivideAndShift { shift, .. } => shift[margin],
+        _ => 0.0,
+    };
+    let scale = |sum: f64| match &model.sum().finish {
+        Finish::Nothing => sum,
+        Finish::Divide(by) | Finish::DivideAndShift { by, .. } => sum / by,
+        Finish::ScaleAndShift { scale, .. } => sum * scale,
+    };
+    let margin = |margin: usize| {
+        let base = scale(model.sum().start[margin] + worth[0][margin]) + shift(margin);
+        (0..features).map(|feature| scale(of(feature, margin))).chain([base]).collect()
+    };
+    (0..model.n_margins()).map(margin).collect()
+}
+
+/// What the trees sum to for each margin if only these features are known.
+fn worth(model: &Model, row: &[f64], coalition: usize) -> Vec<f64> {
+    let mut sums = vec![0.0; model.n_margins()];
+    for tree in model.trees() {
+        let mut waiting = vec![(0, 1.0)];
+        while let Some((at, weight)) = waiting.pop() {
+            match &tree.nodes()[at as usize] {
+                Node::Leaf(leaf) => {
+                    let targets = tree.target().map_or(0..sums.len(), |target| target..target + 1);
+                    let values = &tree.values()[*leaf as usize * targets.len()..];
+                    targets.zip(values).for_each(|(target, value)| sums[target] += weight * value);
+                }
+                Node::Split(split) => {
+                    let feature = model.columns().get(split.column as usize).map_or(split.column, |of| of.feature);
+                    if coalition >> feature & 1 == 1 {
+                        waiting.push((if left(model, tree, split, row) { split.left } else { split.right }, weight));
+                        continue;
+                    }
+                    let cover = |node: u32| tree.cover()[node as usize];
+                    let part = |to: u32| if cover(at) == 0.0 { 0.5 } else { cover(to) / cover(at) };
+                    waiting.extend([split.left, split.right].map(|to| (to, weight * part(to))));
+                }
+            }
+        }
+    }
+    sums
+}

@@ -72,13 +72,7 @@ fn case(folder: &Path, facts: Facts) -> Case {
     let mut plain = Vec::new();
     flate2::read::ZlibDecoder::new(&packed[..]).read_to_end(&mut plain).unwrap();
     let mut rest = &plain[..];
-    let rows = match npy(&mut rest) {
-        (kind, shape, data) if kind == "<f4" => {
-            let numbers = data.as_chunks::<4>().0.iter().map(|word| f32::from_le_bytes(*word)).collect();
-            Rows::Single(Array2::from_shape_vec(shape, numbers).unwrap())
-        }
-        (_, shape, data) => Rows::Double(numbers(shape, data, f64::from_le_bytes)),
-    };
+    let rows = rows(&mut rest);
     let mut next = || {
         let (kind, shape, data) = npy(&mut rest);
         (kind, shape, data)
@@ -91,6 +85,64 @@ fn case(folder: &Path, facts: Facts) -> Case {
     let labels = numbers(shape, data, |word| u32::try_from(i64::from_le_bytes(word)).unwrap());
     let bytes = std::fs::read(&path).unwrap();
     Case { path, facts, bytes, rows, margins, values, labels }
+}
+
+/// A line of the `cases.json` of `make_shap.py`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShapFacts {
+    pub file: String,
+    pub library: String,
+    /// Part of the sum of the sizes of a row's contributions.
+    pub bound: f64,
+}
+
+/// One model, and how its own library explains it.
+pub struct ShapCase {
+    pub facts: ShapFacts,
+    pub bytes: Vec<u8>,
+    pub rows: Rows,
+    pub contributions: Array2<f64>,
+    /// For each feature; no columns where the library gives none.
+    pub gain: Array2<f64>,
+    pub splits: Array2<f64>,
+}
+
+/// The cases of `make_shap.py`.
+pub fn shap_cases() -> Vec<ShapCase> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/shap/0.51.0");
+    let index = std::fs::read_to_string(folder.join("cases.json")).unwrap();
+    let all: Vec<ShapFacts> = serde_json::from_str(&index).unwrap();
+    let of = |facts: ShapFacts| {
+        let (rows, [contributions, gain, splits]) = arrays(&folder, &facts.file);
+        let bytes = std::fs::read(folder.join(&facts.file)).unwrap();
+        ShapCase { facts, bytes, rows, contributions, gain, splits }
+    };
+    all.into_iter().map(of).collect()
+}
+
+/// The rows of a file, and the three arrays of eight-byte floats after them.
+fn arrays(folder: &Path, file: &str) -> (Rows, [Array2<f64>; 3]) {
+    let packed = std::fs::read(folder.join(format!("{file}.npy.z"))).unwrap();
+    let mut plain = Vec::new();
+    flate2::read::ZlibDecoder::new(&packed[..]).read_to_end(&mut plain).unwrap();
+    let mut rest = &plain[..];
+    let rows = rows(&mut rest);
+    let next = |_| {
+        let (_, shape, data) = npy(&mut rest);
+        numbers(shape, data, f64::from_le_bytes)
+    };
+    (rows, [0, 1, 2].map(next))
+}
+
+fn rows(rest: &mut &[u8]) -> Rows {
+    match npy(rest) {
+        (kind, shape, data) if kind == "<f4" => {
+            let numbers = data.as_chunks::<4>().0.iter().map(|word| f32::from_le_bytes(*word)).collect();
+            Rows::Single(Array2::from_shape_vec(shape, numbers).unwrap())
+        }
+        (_, shape, data) => Rows::Double(numbers(shape, data, f64::from_le_bytes)),
+    }
 }
 
 fn numbers<T>(shape: (usize, usize), data: &[u8], read: impl Fn([u8; 8]) -> T) -> Array2<T> {
