@@ -57,8 +57,8 @@
 //!   LightGBM, `shap.TreeExplainer` (`tree_path_dependent`) for scikit-learn, and `ShapValues` of CatBoost weigh them, in
 //!   `f64`: within 1e-9 of the sum of a row's contributions' sizes where the library has doubles, 1e-5 where it has floats. They
 //!   and their base sum to the margin. CatBoost must have loaded its model again: of trees that are not oblivious, the
-//!   one just trained gives other numbers, which do not sum to its margins. Linear leaves and trees without cover are
-//!   refused ([`ExplainError`]).
+//!   one just trained gives other numbers, which do not sum to its margins. Of `IsolationForest` the margin is the sum of the
+//!   trees' depths, where shap explains their mean. Linear leaves and trees without cover are refused ([`ExplainError`]).
 //! - Reading runs nothing that the file says, builds only the classes it knows, and allocates in proportion to the
 //!   bytes it has seen, below [`Limits`].
 //!

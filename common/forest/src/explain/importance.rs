@@ -6,7 +6,7 @@ use crate::model::{Model, Tree};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImportanceKind {
     /// What splits on the feature gained. XGBoost: `total_gain`; LightGBM: `gain`; scikit-learn: `feature_importances_`, which
-    /// sum to 1.
+    /// sum to 1. Of `HistGradientBoosting`, which has none in scikit-learn, the sum over its splits.
     Gain,
     /// How many splits ask the feature. XGBoost: `weight`; LightGBM: `split`. Of an oblivious tree each node counts, not
     /// each level.
@@ -14,17 +14,17 @@ pub enum ImportanceKind {
 }
 
 impl Model {
-    /// A number for each feature; `None` if the file does not say what splits gained (CatBoost, ONNX). Columns made from a
-    /// feature count for it. Of the trees that were read: see [`crate::Rounds`].
+    /// A number for each feature; `None` if the file does not say what splits gained (CatBoost, ONNX), or they are drawn by lot
+    /// (`IsolationForest`). Columns made from a feature count for it. Of the trees that were read: see [`crate::Rounds`].
     pub fn importance(&self, kind: ImportanceKind) -> Option<Vec<f64>> {
         let says_gain = |tree: &Tree| tree.leaves() == 1 || !tree.gain().is_empty();
         let gain = kind == ImportanceKind::Gain;
         if gain && !(self.trees().iter().any(|tree| !tree.gain().is_empty()) && self.trees().iter().all(says_gain)) {
             return None;
         }
-        let library = self.source().library.as_str();
-        if gain && library == "scikit-learn" {
-            return Some(self.normalised());
+        let (library, class) = (self.source().library.as_str(), self.source().class.as_str());
+        if gain && library == "scikit-learn" && !class.starts_with("HistGradientBoosting") {
+            return (class != "IsolationForest").then(|| self.normalised());
         }
         // LightGBM counts no split that gained nothing (`GBDT::FeatureImportance`)
         let counts = |gained: f64| library != "LightGBM" || gained > 0.0;
