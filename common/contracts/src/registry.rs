@@ -94,6 +94,19 @@ pub struct Feature {
     pub kind: FeatureType,
     /// Whether `null` or NaN is a value.
     pub missing: bool,
+    /// Of [`FeatureType::Category`]: a number, a text or a boolean each. To a worker, the one at place i is i.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub categories: Vec<serde_json::Value>,
+    /// Of [`FeatureType::Category`]: what becomes of another one.
+    #[serde(default, skip_serializing_if = "Unseen::is_refused")]
+    pub unseen: Unseen,
+}
+
+impl Feature {
+    /// A feature that is no category.
+    pub fn number(name: impl Into<String>, kind: FeatureType, missing: bool) -> Self {
+        Self { name: name.into(), kind, missing, categories: Vec::new(), unseen: Unseen::Refused }
+    }
 }
 
 /// What a feature takes.
@@ -104,6 +117,31 @@ pub enum FeatureType {
     Number,
     /// A finite number within the range of a 64-bit float: of a model that compares in double precision.
     Double,
+    /// One of [`Feature::categories`].
+    Category,
+    /// A category's number, as the model was trained with it: a finite number.
+    Code,
+    /// A category's text, or a whole number that stands for its digits. To a worker it is the number that CatBoost has for it.
+    Text,
+}
+
+/// What becomes of a category that is none of the feature's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unseen {
+    /// It is refused.
+    #[default]
+    Refused,
+    /// It counts as missing.
+    Missing,
+    /// The model decides: to a worker it is −1.
+    Passed,
+}
+
+impl Unseen {
+    fn is_refused(&self) -> bool {
+        *self == Self::Refused
+    }
 }
 
 /// A class: the value that the file has for it, and what a person calls it.
@@ -123,9 +161,17 @@ mod tests {
     fn features_of_both_precisions_are_read() {
         for (text, kind) in [("number", FeatureType::Number), ("double", FeatureType::Double)] {
             let json = format!(r#"{{"name":"x","type":"{text}","missing":false}}"#);
-            let feature = Feature { name: "x".to_owned(), kind, missing: false };
+            let feature = Feature::number("x", kind, false);
             assert_eq!(serde_json::from_str::<Feature>(&json).unwrap(), feature);
             assert_eq!(serde_json::to_string(&feature).unwrap(), json);
         }
+    }
+
+    #[test]
+    fn a_category_is_read_as_it_was_written() {
+        let json = r#"{"name":"x","type":"category","missing":true,"categories":["a",2,true],"unseen":"missing"}"#;
+        let feature = serde_json::from_str::<Feature>(json).unwrap();
+        assert_eq!((feature.categories.len(), feature.unseen), (3, Unseen::Missing));
+        assert_eq!(serde_json::to_string(&feature).unwrap(), json);
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use arborgate_bus::Objects;
 use arborgate_contracts::registry::{Manifest, Task};
-use arborgate_forest::{Compiled, Model, Test, Tree};
+use arborgate_forest::{Compiled, Model, Step, Test, Tree};
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use ndarray::{Array2, ArrayViewMut2};
@@ -109,10 +109,19 @@ fn canary(model: &Model, kernel: &dyn Kernel) -> Result<u64, LoadError> {
     Ok(least)
 }
 
-/// Zeros, and the threshold of each feature's first split.
+/// Zeros, and the threshold of each feature's first split; where an encoder takes only its categories, the first of them.
 fn canary_rows(model: &Model) -> Array2<f64> {
     let columns = model.n_features();
-    let mut thresholds = vec![None; columns];
+    let (mut zeros, mut thresholds) = (vec![0.0; columns], vec![None; columns]);
+    for (column, step) in model.columns().iter().flat_map(|column| column.steps.iter().map(move |step| (column, step)))
+    {
+        if let Step::Encode(encoding) = step
+            && let (Some(category), Some(zero)) = (encoding.categories.first(), zeros.get_mut(column.feature as usize))
+            && let Some(threshold) = thresholds.get_mut(column.feature as usize)
+        {
+            (*zero, *threshold) = (*category, Some(*category));
+        }
+    }
     for split in model.trees().iter().flat_map(Tree::splits) {
         let feature = model.columns().get(split.column as usize).map_or(split.column, |column| column.feature);
         if let Test::AtMost(threshold) = split.test
@@ -122,8 +131,7 @@ fn canary_rows(model: &Model) -> Array2<f64> {
             *slot = Some(threshold);
         }
     }
-    let thresholds = thresholds.into_iter().map(Option::unwrap_or_default);
-    let values: Vec<f64> = std::iter::repeat_n(0.0, columns).chain(thresholds).collect();
+    let values: Vec<f64> = zeros.into_iter().chain(thresholds.into_iter().map(Option::unwrap_or_default)).collect();
     Array2::from_shape_vec((2, columns), values).unwrap_or_default()
 }
 
@@ -168,3 +176,6 @@ pub(crate) fn check(manifest: &Manifest, artifact: &Artifact) -> Result<(), Load
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,6 +64,9 @@ impl Kernel for Compiled {
                 let problem = "is infinite or too large for a 32-bit float".into();
                 Refused::Row { row, column: feature, problem }
             }
+            PredictError::Unknown { row, feature } => {
+                Refused::Row { row, column: feature, problem: "is a category that this model does not know".into() }
+            }
             other => Refused::Call(other.to_string()),
         })
     }

@@ -10,6 +10,7 @@ mod support;
 mod api_keys;
 mod backup;
 mod bad_bodies;
+mod boosted;
 mod compose;
 mod connections;
 

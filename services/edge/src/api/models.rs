@@ -3,7 +3,7 @@
 use arborgate_bus::{Meta, StoreError};
 use arborgate_contracts::inference::{Register, Registered, Remove};
 use arborgate_contracts::name::NameError;
-use arborgate_contracts::registry::{FeatureType, Manifest, Task};
+use arborgate_contracts::registry::{Feature, FeatureType, Manifest, Task, Unseen};
 use arborgate_contracts::{ErrorCode, Fault, ModelName, Version};
 use poem::{Request, RequestBody};
 use poem_openapi::param::{Path, Query};
@@ -40,6 +40,34 @@ enum FeatureTypeName {
     Number,
     /// A number within the range of a 64-bit float.
     Double,
+    /// One of `categories`.
+    Category,
+    /// A category's number.
+    Code,
+    /// A category's text.
+    Text,
+}
+
+/// What becomes of a category that is none of the feature's.
+#[derive(Enum, Serialize)]
+#[oai(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
+enum UnseenName {
+    /// It is refused.
+    Refused,
+    /// It counts as missing.
+    Missing,
+    /// The model decides.
+    Passed,
+}
+
+/// The categories of a feature.
+#[derive(Object, Serialize)]
+struct CategoriesView {
+    /// A number, a text or a boolean each.
+    values: Vec<serde_json::Value>,
+    /// What becomes of others.
+    unseen: UnseenName,
 }
 
 /// One column of the input.
@@ -53,6 +81,31 @@ struct FeatureView {
     kind: FeatureTypeName,
     /// Whether `null` is a value.
     missing: bool,
+    /// What a category may be; only of the type `category`.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    categories: Option<CategoriesView>,
+}
+
+impl FeatureView {
+    fn of(feature: &Feature) -> Self {
+        let kind = match feature.kind {
+            FeatureType::Number => FeatureTypeName::Number,
+            FeatureType::Double => FeatureTypeName::Double,
+            FeatureType::Category => FeatureTypeName::Category,
+            FeatureType::Code => FeatureTypeName::Code,
+            FeatureType::Text => FeatureTypeName::Text,
+        };
+        let categories = (feature.kind == FeatureType::Category).then(|| CategoriesView {
+            values: feature.categories.clone(),
+            unseen: match feature.unseen {
+                Unseen::Refused => UnseenName::Refused,
+                Unseen::Missing => UnseenName::Missing,
+                Unseen::Passed => UnseenName::Passed,
+            },
+        });
+        Self { name: feature.name.clone(), kind, missing: feature.missing, categories }
+    }
 }
 
 /// A class of a classifier.
@@ -112,14 +165,6 @@ impl VersionView {
     fn of(manifest: &Manifest) -> Self {
         let class =
             |c: &arborgate_contracts::registry::Class| ClassView { value: c.value.clone(), label: c.label.clone() };
-        let feature = |f: &arborgate_contracts::registry::Feature| FeatureView {
-            name: f.name.clone(),
-            kind: match f.kind {
-                FeatureType::Number => FeatureTypeName::Number,
-                FeatureType::Double => FeatureTypeName::Double,
-            },
-            missing: f.missing,
-        };
         Self {
             model: manifest.model.to_string(),
             version: manifest.version.to_string(),
@@ -131,7 +176,7 @@ impl VersionView {
             source: manifest.source.clone(),
             digest: manifest.digest.clone(),
             size: manifest.size,
-            features: manifest.features.iter().map(feature).collect(),
+            features: manifest.features.iter().map(FeatureView::of).collect(),
             classes: manifest.classes.iter().map(|output| output.iter().map(class).collect()).collect(),
             outputs: manifest.outputs,
             trees: manifest.trees,

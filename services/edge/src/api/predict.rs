@@ -99,7 +99,7 @@ shown!(
     MetaSchema {
         description: Some(
             "Either one row, each feature by name, or `rows`: a list of rows, each an object of features by name or a \
-             list of numbers in the features' order.",
+             list of values in the features' order.",
         ),
         additional_properties: Some(Box::new(anything())),
         properties: vec![(

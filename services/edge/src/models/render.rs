@@ -147,7 +147,7 @@ mod tests {
             object: String::new(),
             source: String::new(),
             task,
-            features: vec![Feature { name: "x".into(), kind: FeatureType::Number, missing: false }],
+            features: vec![Feature::number("x", FeatureType::Number, false)],
             classes,
             outputs,
             trees: 1,

@@ -1,15 +1,17 @@
 //! JSON straight into a row matrix, with no tree of values between: every value is checked against the model's features
 //! as it is read, and every fault is kept with its path, so that a caller hears of all of them at once.
 
+mod column;
 mod visit;
 
 use std::collections::HashMap;
 
-use arborgate_contracts::registry::{Feature, FeatureType};
+use arborgate_contracts::registry::Feature;
 use arborgate_contracts::{ErrorCode, Fault};
 use serde::Deserializer as _;
 
 use crate::front::problem::Problem;
+use column::{Column, Scalar};
 use visit::Body;
 
 /// Faults that are told of one request; more are counted.
@@ -30,8 +32,7 @@ pub struct Rows {
 #[derive(Debug)]
 pub struct Signature {
     names: Vec<Box<str>>,
-    kinds: Vec<FeatureType>,
-    missing: Vec<bool>,
+    columns: Vec<Column>,
     index: HashMap<Box<str>, usize>,
 }
 
@@ -40,8 +41,7 @@ impl Signature {
     pub fn new(features: &[Feature]) -> Self {
         let names: Vec<Box<str>> = features.iter().map(|f| f.name.as_str().into()).collect();
         let index = names.iter().cloned().enumerate().map(|(i, name)| (name, i)).collect();
-        let kinds = features.iter().map(|f| f.kind).collect();
-        Self { names, kinds, missing: features.iter().map(|f| f.missing).collect(), index }
+        Self { names, columns: features.iter().map(Column::new).collect(), index }
     }
 
     /// How many there are.
@@ -57,12 +57,13 @@ impl Signature {
         }
     }
 
-    fn kind(&self, column: usize) -> FeatureType {
-        self.kinds.get(column).copied().unwrap_or(FeatureType::Number)
+    /// What a value in its place must be, for a fault.
+    fn wanted(&self, column: usize) -> &str {
+        self.columns.get(column).map_or("", Column::wanted)
     }
 
     fn missing_allowed(&self, column: usize) -> bool {
-        self.missing.get(column).copied().unwrap_or(false)
+        self.columns.get(column).is_some_and(|column| column.missing)
     }
 
     fn name(&self, column: usize) -> &str {
@@ -172,25 +173,25 @@ impl<'s> Reader<'s> {
         }
     }
 
-    /// Keeps a number in its column of the row that is being read.
-    fn keep(&mut self, column: usize, value: f64) {
-        let (most, range) = match self.signature.kind(column) {
-            FeatureType::Number => (f64::from(f32::MAX), "a 32-bit float"),
-            FeatureType::Double => (f64::MAX, "a 64-bit float"),
-        };
-        if value.abs() <= most {
-            let at = self.rows as usize * self.signature.columns() + column;
-            if let Some(cell) = self.values.get_mut(at) {
-                *cell = value;
+    /// Keeps a value in its column of the row that is being read.
+    fn keep(&mut self, column: usize, given: Scalar<'_>) {
+        let signature = self.signature;
+        match signature.columns.get(column).map(|of| of.take(given)) {
+            Some(Ok(value)) => {
+                let at = self.rows as usize * signature.columns() + column;
+                if let Some(cell) = self.values.get_mut(at) {
+                    *cell = value;
+                }
             }
-        } else {
-            self.fault(None, format!("must be a number within the range of {range}"));
+            Some(Err(wrong)) => self.fault(None, wrong),
+            None => {}
         }
     }
 
     fn keep_missing(&mut self, column: usize) {
         if !self.signature.missing_allowed(column) {
-            self.fault(None, "must be a number; this model was not trained with missing values");
+            let wanted = self.signature.wanted(column);
+            self.fault(None, format!("must be {wanted}; this model was not trained with missing values"));
         }
     }
 
@@ -209,7 +210,8 @@ impl<'s> Reader<'s> {
                 // Also where a missing value is one: what was forgotten is not the same as null.
                 let null = if self.signature.missing_allowed(column) { " or null" } else { "" };
                 let signature = self.signature;
-                self.fault(Some(signature.name(column)), format!("is missing; must be a number{null}"));
+                let wanted = signature.wanted(column);
+                self.fault(Some(signature.name(column)), format!("is missing; must be {wanted}{null}"));
             }
         }
         self.rows += 1;

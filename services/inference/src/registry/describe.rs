@@ -4,9 +4,9 @@
 use std::collections::HashSet;
 
 use arborgate_contracts::inference::Register;
-use arborgate_contracts::registry::{Class, Feature, FeatureType, MANIFEST_FORMAT, Manifest};
+use arborgate_contracts::registry::{Class, Feature, FeatureType, MANIFEST_FORMAT, Manifest, Unseen};
 use arborgate_contracts::{ErrorCode, Fault, ServiceError};
-use arborgate_forest::{Label, Model};
+use arborgate_forest::{Categories, CategoryRule, FeatureKind, Label, Model, Precision};
 
 use crate::artifact::task;
 
@@ -94,8 +94,30 @@ fn features(request: &Register, model: &Model, faults: &mut Faults) -> Vec<Featu
     };
     let advice = if given { "" } else { "; it is the file's own: give names of your own" };
     faults.check_names("features", names.iter().map(String::as_str), advice);
-    let columns = names.into_iter().zip(model.features());
-    columns.map(|(name, own)| Feature { name, kind: FeatureType::Number, missing: own.missing_allowed }).collect()
+    names.into_iter().zip(model.features()).map(|(name, own)| feature(name, own, model)).collect()
+}
+
+fn feature(name: String, own: &arborgate_forest::Feature, model: &Model) -> Feature {
+    let input = model.input();
+    let (kind, categories) = match &own.kind {
+        FeatureKind::Number => match input.precision {
+            Precision::Single => (FeatureType::Number, Vec::new()),
+            Precision::Double => (FeatureType::Double, Vec::new()),
+        },
+        FeatureKind::Category(Categories::Codes) => (FeatureType::Code, Vec::new()),
+        FeatureKind::Category(Categories::Hashed) => (FeatureType::Text, Vec::new()),
+        FeatureKind::Category(Categories::Named(labels)) => (FeatureType::Category, labels.iter().map(value).collect()),
+    };
+    let unseen = match input.category {
+        _ if kind != FeatureType::Category => Unseen::Refused,
+        // XGBoost raises an error.
+        CategoryRule::Truncated32 => Unseen::Refused,
+        // LightGBM takes none of what pandas knows as missing.
+        CategoryRule::Truncated64 => Unseen::Missing,
+        // The encoder of a pipeline refuses it, or has a value for it.
+        CategoryRule::Whole => Unseen::Passed,
+    };
+    Feature { name, kind, missing: own.missing_allowed, categories, unseen }
 }
 
 /// Labels given are of all outputs, one output after another.

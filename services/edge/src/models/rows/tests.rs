@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn feature(name: &str, missing: bool) -> Feature {
-    Feature { name: name.to_owned(), kind: FeatureType::Number, missing }
+    Feature::number(name, FeatureType::Number, missing)
 }
 
 fn two() -> Signature {

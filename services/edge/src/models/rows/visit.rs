@@ -6,9 +6,9 @@ use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, U
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::{At, Cell, Reader, Signature};
+use super::{At, Cell, Reader, Scalar, Signature};
 
-pub(super) const EXPECTED: &str = "an object: one row as {\"feature\": number, …}, or {\"rows\": [row, …]}";
+pub(super) const EXPECTED: &str = "an object: one row as {\"feature\": value, …}, or {\"rows\": [row, …]}";
 
 /// The whole body.
 pub(super) struct Body<'r, 's>(pub(super) &'r mut Reader<'s>);
@@ -98,16 +98,20 @@ fn unknown(signature: &Signature) -> String {
 /// What stands in the text where numbers are read as text.
 enum Text<'de> {
     /// Not finite beyond 64 bits.
-    Number(f64),
+    Number(Scalar<'de>),
     Other(&'de RawValue),
 }
 
 impl<'de> Text<'de> {
     fn read<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <&RawValue>::deserialize(deserializer)?;
-        let number = raw.get().starts_with(|first: char| first == '-' || first.is_ascii_digit());
+        let text = raw.get();
+        if !text.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
+            return Ok(Self::Other(raw));
+        }
+        let whole = text.parse().map(Scalar::Unsigned).or_else(|_| text.parse().map(Scalar::Signed));
         // JSON's numbers are numbers to Rust.
-        Ok(if number { Self::Number(raw.get().parse().unwrap_or(f64::INFINITY)) } else { Self::Other(raw) })
+        Ok(Self::Number(whole.unwrap_or_else(|_| Scalar::Float(text.parse().unwrap_or(f64::INFINITY)))))
     }
 }
 
@@ -169,7 +173,7 @@ impl OneRow<'_, '_> {
     fn wrong(self) {
         self.0.fault(
             None,
-            "must be a row: an object of numbers by feature name, or a list of numbers in the features' order",
+            "must be a row: an object of values by feature name, or a list of values in the features' order",
         );
         self.0.begin_row();
         self.0.rows += 1;
@@ -190,19 +194,6 @@ impl<'de> DeserializeSeed<'de> for OneRow<'_, '_> {
             Text::Other(text) => visit(text, self),
         }
     }
-}
-
-macro_rules! scalars_are_wrong {
-    () => {
-        fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-            self.wrong();
-            Ok(())
-        }
-        fn visit_str<E>(self, _: &str) -> Result<(), E> {
-            self.wrong();
-            Ok(())
-        }
-    };
 }
 
 impl<'de> Visitor<'de> for OneRow<'_, '_> {
@@ -248,7 +239,14 @@ impl<'de> Visitor<'de> for OneRow<'_, '_> {
         Ok(())
     }
 
-    scalars_are_wrong!();
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        self.wrong();
+        Ok(())
+    }
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        self.wrong();
+        Ok(())
+    }
     fn visit_unit<E>(self) -> Result<(), E> {
         self.wrong();
         Ok(())
@@ -278,16 +276,17 @@ impl Value<'_, '_> {
         }
     }
 
-    fn number(self, value: f64) {
+    fn scalar(self, given: Scalar<'_>) {
         if let Some(column) = self.column() {
-            self.0.keep(column, value);
+            self.0.keep(column, given);
         }
     }
 
     fn wrong(self) {
         // An unknown field was told already.
-        if self.column().is_some() {
-            self.0.fault(None, "must be a number");
+        if let Some(column) = self.column() {
+            let wanted = self.0.signature.wanted(column);
+            self.0.fault(None, format!("must be {wanted}"));
         }
     }
 }
@@ -303,7 +302,7 @@ impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
         }
         match Text::read(deserializer)? {
             Text::Number(number) => {
-                self.number(number);
+                self.scalar(number);
                 Ok(())
             }
             Text::Other(text) => visit(text, self),
@@ -315,21 +314,31 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number")
+        f.write_str("a value")
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<(), E> {
-        self.number(value);
+        self.scalar(Scalar::Float(value));
         Ok(())
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<(), E> {
-        self.number(value as f64);
+        self.scalar(Scalar::Unsigned(value));
         Ok(())
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<(), E> {
-        self.number(value as f64);
+        self.scalar(Scalar::Signed(value));
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+        self.scalar(Scalar::Bool(value));
+        Ok(())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<(), E> {
+        self.scalar(Scalar::Text(value));
         Ok(())
     }
 
@@ -339,8 +348,6 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         }
         Ok(())
     }
-
-    scalars_are_wrong!();
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         self.wrong();
