@@ -1,8 +1,12 @@
 //! The trees of a model in the forms that suit them, and the leaves' numbers in the precision of its sums.
 
-use super::masks::{Asked, MOST_LEAVES, MOST_TESTS, MaskForm};
+use super::costs::Costs;
+use super::few::{BitForm, BitWalk, Few};
+use super::masks::{MOST_LEAVES, MOST_TESTS, MaskForm};
+use super::questions::Asked;
 use super::walk::WalkForm;
 use crate::model::{Combine, Decision, Model, Precision, Tree};
+use crate::predict::Processor;
 
 /// Rows that share the cost of a question and of a split.
 const BLOCK: f64 = 512.0;
@@ -28,6 +32,10 @@ pub(crate) struct Engine {
     pub(crate) by_rows: bool,
     /// So many rows are better taken one by one.
     pub(crate) few_rows: usize,
+    /// Up to so many more are better taken eight by eight.
+    pub(crate) eights: usize,
+    /// Of the deepest tree.
+    depth: usize,
 }
 
 /// Some trees of one form. Trees of one margin follow each other in the model's order.
@@ -51,7 +59,7 @@ pub(crate) enum Layout {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Form {
-    Masks(MaskForm),
+    Masks(Box<MaskForm>),
     Walk(WalkForm),
 }
 
@@ -65,7 +73,7 @@ pub(crate) enum Values {
 
 impl Engine {
     /// `None` for what no fast form can do: linear leaves, what is not a sum, leaves of several kinds.
-    pub(crate) fn new(model: &Model) -> Option<Self> {
+    pub(crate) fn new(model: &Model, processor: Processor) -> Option<Self> {
         let sum = model.sum();
         let labels = if model.decision() == Decision::Leaf { model.n_labels() } else { 0 };
         let width = model.n_margins() + labels;
@@ -90,37 +98,64 @@ impl Engine {
             parts.push(part);
             rest = rest.get(taken..)?;
         }
-        let few_rows = few_rows(&parts, model);
-        Some(Self { parts, width, precision: sum.precision, by_rows, few_rows })
+        let mut engine =
+            Self { parts, width, precision: sum.precision, by_rows, few_rows: 0, eights: 0, depth: model.depth() };
+        engine.suit(processor);
+        Some(engine)
+    }
+
+    /// The same for another processor.
+    pub(crate) fn suit(&mut self, processor: Processor) {
+        for part in &mut self.parts {
+            if let Form::Masks(form) = &mut part.form {
+                form.suit(processor);
+            }
+        }
+        let costs = Costs::new(&self.parts, self.depth);
+        (self.few_rows, self.eights) = (costs.few_rows(), costs.eights());
     }
 
     pub(crate) fn bytes(&self) -> usize {
         self.parts.iter().map(Part::bytes).sum()
     }
 
+    pub(crate) fn leaf_bytes(&self) -> usize {
+        self.parts.iter().map(|part| part.values.bytes()).sum()
+    }
+
     /// What a person calls the form: for reports.
-    pub(crate) fn name(&self) -> &'static str {
-        let masks = self.parts.iter().filter(|part| matches!(part.form, Form::Masks(_))).count();
-        match masks {
-            0 => "walk",
-            count if count == self.parts.len() => "masks",
-            _ => "masks and walk",
+    pub(crate) fn name(&self) -> String {
+        let of = |part: &Part| match &part.form {
+            Form::Walk(_) => "walk",
+            Form::Masks(form) => match &form.few {
+                Few::Nodes(_) => "masks",
+                Few::Bits(BitForm { walk: BitWalk::Complete(_), .. }) => "masks and complete trees",
+                Few::Bits(BitForm { walk: BitWalk::Paths(_), .. }) => "masks and paths",
+            },
+        };
+        let mut names: Vec<&str> = self.parts.iter().map(of).collect();
+        names.dedup();
+        if names.is_empty() { "no trees".to_owned() } else { names.join("; ") }
+    }
+}
+
+impl Values {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Single(values) => size_of_val(&**values),
+            Self::Double(values) => size_of_val(&**values),
         }
     }
 }
 
 impl Part {
     fn bytes(&self) -> usize {
-        let values = match &self.values {
-            Values::Single(values) => size_of_val(&**values),
-            Values::Double(values) => size_of_val(&**values),
-        };
         let form = match &self.form {
             Form::Masks(form) => form.bytes(),
             Form::Walk(form) => form.bytes(),
         };
         let targets = if let Layout::Targets(targets) = &self.layout { size_of_val(&**targets) } else { 0 };
-        values + form + targets
+        self.values.bytes() + form + targets
     }
 }
 
@@ -158,7 +193,8 @@ impl Builder<'_> {
                 Some((form, leaves)) if form.tests() <= GOOD_TESTS || taken == 1 => {
                     let masks = (form.tests() as f64 * TEST_COST + splits as f64 * SPLIT_COST) / BLOCK;
                     let walk = some.iter().map(|tree| mean_depth(tree)).sum::<f64>() * LEVEL_COST;
-                    return (masks <= walk).then(|| (self.finish(Form::Masks(form), some, Some(&leaves)), taken));
+                    return (masks <= walk)
+                        .then(|| (self.finish(Form::Masks(Box::new(form)), some, Some(&leaves)), taken));
                 }
                 // fewer trees ask fewer questions
                 Some((form, _)) => taken = (taken * GOOD_TESTS / form.tests()).clamp(1, taken - 1),
@@ -227,31 +263,6 @@ impl Builder<'_> {
             }
         })
     }
-}
-
-/// Where a small block begins to cost less than its rows one by one; in processor cycles, roughly, as measured.
-fn few_rows(parts: &[Part], model: &Model) -> usize {
-    let (mut row, mut block) = (1.0, 1.0);
-    for part in parts {
-        match &part.form {
-            Form::Masks(form) => {
-                let (lookups, tests) = (form.lookups.len() as f64, form.tests() as f64);
-                row += lookups * 30.0 + tests / 24.0;
-                block += lookups * 150.0 + tests * 3.0;
-                for tree in form.trees() {
-                    row += tree.depth as f64 * 2.5 + 15.0;
-                    block += tree.leaves() as f64 * 8.0 + 70.0;
-                }
-            }
-            // a block of these rows is walked as well, eight of a tree at once
-            Form::Walk(form) => {
-                let trees = form.trees.len() as f64 * model.depth() as f64;
-                row += trees * 4.0;
-                block += trees * 32.0;
-            }
-        }
-    }
-    (block / row) as usize
 }
 
 /// Splits that a row meets, if it ends in each leaf alike.

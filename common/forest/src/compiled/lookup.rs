@@ -65,6 +65,11 @@ impl<T: Key> Sorted<T> {
         &self.padded
     }
 
+    /// The keys alone.
+    pub(crate) fn ascending(&self) -> &[T] {
+        self.padded.get(..self.len).unwrap_or_default()
+    }
+
     pub(crate) fn steps(&self) -> u32 {
         self.steps
     }
@@ -87,11 +92,17 @@ impl<T: Key> Sorted<T> {
 }
 
 impl Lookup {
+    /// Whether a number counts as missing.
+    #[inline(always)]
+    pub(crate) fn is_missing(&self, x: f64) -> bool {
+        x.is_nan() || (self.zero_is_missing && x.abs() <= ZERO)
+    }
+
     /// The rank of a column's number, before any cast.
     #[expect(clippy::cast_possible_truncation, reason = "the cast is the library's")]
     #[inline(always)]
     pub(crate) fn rank(&self, x: f64) -> u16 {
-        if x.is_nan() || (self.zero_is_missing && x.abs() <= ZERO) {
+        if self.is_missing(x) {
             return MISSING;
         }
         match &self.keys {

@@ -1,14 +1,21 @@
 //! A model made ready to predict. Knows no file format.
 
+mod costs;
 mod engine;
+mod few;
 mod lookup;
 mod masks;
 mod plain;
+mod questions;
+mod shape;
 mod walk;
 
 pub(crate) use engine::{Engine, Form, Layout, Part, Values};
+pub(crate) use few::{
+    ASIDE_LEAF, BitForm, BitWalk, Complete, Few, MOST_COLUMNS, MaskNode, PATH_TREES, PathGroup, Paths,
+};
 pub(crate) use lookup::{Keys, Lookup, MISSING, Sorted};
-pub(crate) use masks::{MOST_LEAVES, MOST_NODES, MaskForm, MaskNode, MaskTree};
+pub(crate) use masks::{MOST_LEAVES, MOST_NODES, MaskForm, MaskTree};
 pub(crate) use plain::{Plain, ZERO, category};
 pub(crate) use walk::{LEAF, MISSING_LEFT, ONE_OF, WalkForm, WalkSplit};
 
@@ -73,11 +80,12 @@ impl Compiled {
             n_classes: model.classes().iter().map(Vec::len).collect(),
             width: model.width(),
         };
-        let trees = match Engine::new(model) {
+        let processor = Processor::detect();
+        let trees = match Engine::new(model, processor) {
             Some(engine) => Trees::Fast(engine),
             None => Trees::Plain(Plain::new(model)),
         };
-        Ok(Self { answer, trees, processor: Processor::detect() })
+        Ok(Self { answer, trees, processor })
     }
 
     /// The same with other instructions, if this processor has them: for comparing.
@@ -85,6 +93,9 @@ impl Compiled {
     pub fn on(mut self, processor: Processor) -> Self {
         if Processor::all().contains(&processor) {
             self.processor = processor;
+            if let Trees::Fast(engine) = &mut self.trees {
+                engine.suit(processor);
+            }
         }
         self
     }
@@ -128,6 +139,14 @@ impl Compiled {
         match &self.trees {
             Trees::Fast(engine) => engine.bytes(),
             Trees::Plain(plain) => plain.bytes(),
+        }
+    }
+
+    /// Of them, those of the leaves' numbers.
+    pub fn leaf_bytes(&self) -> usize {
+        match &self.trees {
+            Trees::Fast(engine) => engine.leaf_bytes(),
+            Trees::Plain(plain) => plain.leaf_bytes(),
         }
     }
 }

@@ -24,6 +24,10 @@ impl Plain {
         self.trees.iter().map(tree).sum()
     }
 
+    pub(crate) fn leaf_bytes(&self) -> usize {
+        self.trees.iter().map(|tree| size_of_val(tree.values()) + size_of_val(tree.labels())).sum()
+    }
+
     /// Calls `found` with each tree's target, its leaf's numbers and its leaf's labels, in the trees' order. `row` has the
     /// columns' numbers, before the cast.
     pub(crate) fn leaves<'p>(&'p self, row: &[f64], mut found: impl FnMut(Option<usize>, &[f64], &'p [u32])) {

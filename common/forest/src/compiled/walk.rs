@@ -1,7 +1,7 @@
 //! Deep trees, which ask so many different things that few rows share an answer: each row is walked down each tree, by ranks.
 
 use super::lookup::{Keys, Lookup};
-use super::masks::Lookups;
+use super::questions::Lookups;
 use crate::model::{Node, Test, Tree};
 
 /// In a child or a root: the rest is the number of a leaf of the tree.

@@ -2,15 +2,18 @@
 //! way. The same for both forms; only what answers a split differs.
 #![expect(clippy::indexing_slicing, reason = "a form's constructor checked what every index here comes from")]
 
+use super::bits::{self, BitScratch};
 use super::isa::Isa;
 use super::sums::Sums;
 use crate::compiled::{
-    Answer, LEAF, Layout, Lookup, MISSING, MISSING_LEFT, MOST_LEAVES, MaskForm, MaskNode, ONE_OF, Part, Values,
-    WalkForm, WalkSplit,
+    Answer, Few, Keys, LEAF, Layout, Lookup, MISSING, MISSING_LEFT, MOST_COLUMNS, MOST_LEAVES, MaskForm, MaskNode,
+    ONE_OF, Part, Values, WalkForm, WalkSplit,
 };
 
 /// Trees at once.
 const LANES: usize = 16;
+/// Keys that are better counted than searched.
+const COUNTED: usize = 256;
 /// Levels after which it is asked whether all have arrived.
 const LEVELS: usize = 4;
 
@@ -20,21 +23,51 @@ pub(super) struct FewScratch {
     /// One for each question: 0 passes, 1 does not.
     answers: Vec<u8>,
     ranks: Vec<u16>,
+    bits: BitScratch,
 }
 
 /// Adds the leaves of trees laid out for masks for one row, whose columns' numbers are `numbers`.
 #[inline(always)]
 pub(super) fn masks<I: Isa>(part: &Part, form: &MaskForm, numbers: &[f64], scratch: &mut FewScratch, sums: &mut Sums) {
-    let FewScratch { answers, ranks } = scratch;
-    rank(&form.lookups, numbers, ranks);
+    let FewScratch { answers, ranks, bits } = scratch;
+    rank::<I>(&form.lookups, numbers, ranks);
+    match &form.few {
+        Few::Nodes(nodes) => {
+            ask::<I>(form, ranks, answers);
+            bits.leaves.clear();
+            descend(form, nodes, answers, &mut bits.leaves);
+        }
+        Few::Bits(of_bits) => {
+            bits::find::<I>(form, of_bits, &bytes(form, ranks), ranks, bits);
+        }
+    }
+    let leaves = &bits.leaves;
+    match (&part.values, sums) {
+        (Values::Single(table), Sums::Single(sums)) => add(table, &part.layout, form, leaves, sums),
+        (Values::Double(table), Sums::Double(sums)) => add(table, &part.layout, form, leaves, sums),
+        _ => {}
+    }
+}
+
+/// Of each column.
+#[inline(always)]
+pub(super) fn bytes(form: &MaskForm, ranks: &[u16]) -> [u8; MOST_COLUMNS] {
+    let mut bytes = [0; MOST_COLUMNS];
+    for (byte, column) in bytes.iter_mut().zip(&form.columns) {
+        *byte = column.byte(ranks[column.lookup]);
+    }
+    bytes
+}
+
+/// Answers every question.
+#[inline(always)]
+fn ask<I: Isa>(form: &MaskForm, ranks: &[u16], answers: &mut Vec<u8>) {
     answers.resize(MOST_LEAVES + form.tests(), 0);
     let (leaves, asked) = answers.split_at_mut(MOST_LEAVES);
     // leaves pass, and lead to themselves
     leaves.fill(0);
     for column in &form.columns {
-        let rank = ranks[column.lookup];
-        let byte =
-            if column.missing_passes && rank == MISSING { 0 } else { rank.saturating_sub(column.from).min(255) as u8 };
+        let byte = column.byte(ranks[column.lookup]);
         let bounds = &form.bounds[column.tests.clone()];
         for (answer, bound) in asked[column.tests.clone()].iter_mut().zip(bounds) {
             *answer = u8::from(byte > *bound);
@@ -46,67 +79,49 @@ pub(super) fn masks<I: Isa>(part: &Part, form: &MaskForm, numbers: &[f64], scrat
             I::spread(!passed, answers);
         }
     }
+}
+
+/// One row's leaf of each tree.
+#[expect(unsafe_code, reason = "every index is of the form's own, and each is looked up some thousand times a row")]
+#[inline(always)]
+fn descend(form: &MaskForm, nodes: &[MaskNode], answers: &[u8], leaves: &mut Vec<u8>) {
     let starts = form.starts();
     for from in (0..starts.len() - 1).step_by(LANES) {
         let starts = &starts[from..starts.len().min(from + LANES + 1)];
         let count = starts.len() - 1;
         let mut first = [starts[0]; LANES];
         first[..count].copy_from_slice(&starts[..count]);
-        let leaves = descend(form, &first, form.depth(from..from + count), answers);
-        let values = std::array::from_fn(|lane| form.values(from + lane, first[lane] as usize));
-        let of_tree =
-            std::array::from_fn(|lane| starts.get(lane + 1).map_or(0, |end| (end - first[lane]) as usize / 2 + 1));
-        add(part, from, &Found { count, values, leaves, of_tree }, sums);
-    }
-}
-
-/// What one row found in some trees.
-struct Found {
-    /// How many trees.
-    count: usize,
-    /// Where the tree's numbers begin.
-    values: [usize; LANES],
-    /// Which leaf.
-    leaves: [usize; LANES],
-    /// How many leaves the tree has.
-    of_tree: [usize; LANES],
-}
-
-/// One row's leaf of each of [`LANES`] trees, of which the first nodes are `first`.
-#[expect(unsafe_code, reason = "every index is of the form's own, and each is looked up some thousand times a row")]
-#[inline(always)]
-fn descend(form: &MaskForm, first: &[u32; LANES], depth: usize, answers: &[u8]) -> [usize; LANES] {
-    let mut at = [0_u32; LANES];
-    let nodes = &form.nodes[..];
-    let node = |first: u32, at: u32| {
-        // SAFETY: a tree's nodes name only nodes of the tree
-        unsafe { *nodes.get_unchecked((first + at) as usize) }
-    };
-    let mut deeper = depth;
-    // who has arrived stays
-    while deeper > 0 {
-        for _ in 0..deeper.min(LEVELS) {
-            for lane in 0..LANES {
-                let MaskNode { test, pass } = node(first[lane], at[lane]);
-                // SAFETY: there is an answer for each leaf and each question
-                let answer = unsafe { *answers.get_unchecked(usize::from(test)) };
-                at[lane] = u32::from(pass) + u32::from(answer);
+        let mut at = [0_u32; LANES];
+        let node = |first: u32, at: u32| {
+            // SAFETY: a tree's nodes name only nodes of the tree
+            unsafe { *nodes.get_unchecked((first + at) as usize) }
+        };
+        let mut deeper = form.depth(from..from + count);
+        // who has arrived stays
+        while deeper > 0 {
+            for _ in 0..deeper.min(LEVELS) {
+                for lane in 0..LANES {
+                    let MaskNode { test, pass } = node(first[lane], at[lane]);
+                    // SAFETY: there is an answer for each leaf and each question
+                    let answer = unsafe { *answers.get_unchecked(usize::from(test)) };
+                    at[lane] = u32::from(pass) + u32::from(answer);
+                }
+            }
+            deeper = deeper.saturating_sub(LEVELS);
+            // of few levels more it is not worth asking
+            if deeper > LEVELS && (0..LANES).all(|lane| usize::from(node(first[lane], at[lane]).test) < MOST_LEAVES) {
+                break;
             }
         }
-        deeper = deeper.saturating_sub(LEVELS);
-        // of few levels more it is not worth asking
-        if deeper > LEVELS && (0..LANES).all(|lane| usize::from(node(first[lane], at[lane]).test) < MOST_LEAVES) {
-            break;
-        }
+        leaves.extend((0..count).map(|lane| node(first[lane], at[lane]).test as u8));
     }
-    std::array::from_fn(|lane| usize::from(node(first[lane], at[lane]).test))
 }
 
 /// Adds the leaves of trees to walk for one row, whose columns' numbers are `numbers`.
 #[inline(always)]
-pub(super) fn walk(part: &Part, form: &WalkForm, numbers: &[f64], scratch: &mut FewScratch, sums: &mut Sums) {
+pub(super) fn walk<I: Isa>(part: &Part, form: &WalkForm, numbers: &[f64], scratch: &mut FewScratch, sums: &mut Sums) {
     let ranks = &mut scratch.ranks;
-    rank(&form.lookups, numbers, ranks);
+    rank::<I>(&form.lookups, numbers, ranks);
     for (number, trees) in form.trees.chunks(LANES).enumerate() {
         let mut at = [LEAF; LANES];
         at.iter_mut().zip(trees).for_each(|(at, tree)| *at = tree.root);
@@ -120,13 +135,16 @@ pub(super) fn walk(part: &Part, form: &WalkForm, numbers: &[f64], scratch: &mut 
                 under_way |= walks;
             }
         }
-        let found = Found {
-            count: trees.len(),
-            values: std::array::from_fn(|lane| trees.get(lane).map_or(0, |tree| tree.values)),
-            leaves: at.map(|at| (at & !LEAF) as usize),
-            of_tree: std::array::from_fn(|lane| trees.get(lane).map_or(0, |tree| tree.leaves)),
+        let of = |lane: usize| {
+            let tree = &trees[lane];
+            Found { values: tree.values, leaf: (at[lane] & !LEAF) as usize, leaves: tree.leaves }
         };
-        add(part, number * LANES, &found, sums);
+        let found = (0..trees.len()).map(of);
+        match (&part.values, &mut *sums) {
+            (Values::Single(table), Sums::Single(sums)) => add_found(table, &part.layout, number * LANES, found, sums),
+            (Values::Double(table), Sums::Double(sums)) => add_found(table, &part.layout, number * LANES, found, sums),
+            _ => {}
+        }
     }
 }
 
@@ -145,59 +163,94 @@ pub(super) fn step(form: &WalkForm, split: &WalkSplit, rank: impl Fn(usize) -> u
     split.children[usize::from(!left)]
 }
 
-/// Adds leaves to one row's sums: of some trees, the first of which is number `first` of the part.
-#[inline(always)]
-fn add(part: &Part, first: usize, found: &Found, sums: &mut Sums) {
-    match (&part.values, sums) {
-        (Values::Single(table), Sums::Single(sums)) => add_to(table, &part.layout, first, found, sums),
-        (Values::Double(table), Sums::Double(sums)) => add_to(table, &part.layout, first, found, sums),
-        _ => {}
-    }
+/// What one row found in a tree.
+struct Found {
+    /// Where the tree's numbers begin.
+    values: usize,
+    leaf: usize,
+    /// How many leaves the tree has.
+    leaves: usize,
 }
 
+/// Adds each tree's leaf to one row's sums.
 #[inline(always)]
-fn add_to<F: Copy + std::ops::AddAssign>(table: &[F], layout: &Layout, first: usize, found: &Found, sums: &mut [F]) {
-    let Found { count, values, leaves, of_tree } = found;
+fn add<F: Copy + std::ops::AddAssign>(table: &[F], layout: &Layout, form: &MaskForm, leaves: &[u8], sums: &mut [F]) {
+    let of = |(number, (ends, leaf)): (usize, (&[u32; 2], &u8))| {
+        let [first, end] = ends.map(|end| end as usize);
+        Found { values: form.values(number, first), leaf: usize::from(*leaf), leaves: (end - first) / 2 + 1 }
+    };
+    add_found(table, layout, 0, form.starts().array_windows().zip(leaves).enumerate().map(of), sums);
+}
+
+/// Adds the leaves of some trees, the first of which is number `first` of the part, to one row's sums.
+#[inline(always)]
+fn add_found<F: Copy + std::ops::AddAssign>(
+    table: &[F],
+    layout: &Layout,
+    first: usize,
+    found: impl Iterator<Item = Found>,
+    sums: &mut [F],
+) {
     match layout {
         Layout::Targets(targets) => {
-            for (lane, target) in targets[first..first + count].iter().enumerate() {
-                sums[*target as usize] += table[values[lane] + leaves[lane]];
+            let mut targets = targets[first..].iter();
+            let Some(mut target) = targets.clone().next().map(|target| *target as usize) else { return };
+            // trees of one target follow each other
+            let mut sum = sums[target];
+            for (found, of) in found.zip(targets.by_ref()) {
+                if target != *of as usize {
+                    sums[target] = sum;
+                    target = *of as usize;
+                    sum = sums[target];
+                }
+                sum += table[found.values + found.leaf];
             }
+            sums[target] = sum;
         }
         Layout::Columns(2) => add_columns::<F, 2>(table, found, sums),
         Layout::Columns(3) => add_columns::<F, 3>(table, found, sums),
         Layout::Columns(_) => add_columns::<F, 4>(table, found, sums),
         Layout::Rows => {
             let each = sums.len();
-            for lane in 0..*count {
-                let leaf = &table[values[lane] + leaves[lane] * each..];
+            for found in found {
+                let leaf = &table[found.values + found.leaf * each..];
                 sums.iter_mut().zip(leaf).for_each(|(sum, value)| *sum += *value);
             }
         }
     }
-    debug_assert!(of_tree.iter().take(*count).zip(leaves).all(|(count, leaf)| leaf < count));
 }
 
 /// Leaves of so many numbers; the sums stay in registers.
 #[inline(always)]
-fn add_columns<F: Copy + std::ops::AddAssign, const EACH: usize>(table: &[F], found: &Found, to: &mut [F]) {
+fn add_columns<F: Copy + std::ops::AddAssign, const EACH: usize>(
+    table: &[F],
+    found: impl Iterator<Item = Found>,
+    to: &mut [F],
+) {
     let Some(to) = to.first_chunk_mut::<EACH>() else { return };
     let mut sums = *to;
-    for lane in 0..found.count {
-        let from = found.values[lane] + found.leaves[lane];
+    for found in found {
+        let from = found.values + found.leaf;
         for (column, sum) in sums.iter_mut().enumerate() {
-            *sum += table[from + column * found.of_tree[lane]];
+            *sum += table[from + column * found.leaves];
         }
     }
     *to = sums;
 }
 
 /// The rank of each lookup's number in one row.
+#[expect(clippy::cast_possible_truncation, reason = "the cast is the library's")]
 #[inline(always)]
-fn rank(lookups: &[Lookup], numbers: &[f64], ranks: &mut Vec<u16>) {
+pub(super) fn rank<I: Isa>(lookups: &[Lookup], numbers: &[f64], ranks: &mut Vec<u16>) {
     ranks.resize(lookups.len(), 0);
     for (rank, lookup) in ranks.iter_mut().zip(lookups) {
-        *rank = lookup.rank(numbers[lookup.column as usize]);
+        let x = numbers[lookup.column as usize];
+        *rank = match &lookup.keys {
+            _ if lookup.is_missing(x) => MISSING,
+            Keys::Single(keys) if keys.len() <= COUNTED => I::below_single(keys.ascending(), x as f32),
+            Keys::Double(keys) if keys.len() <= COUNTED => I::below_double(keys.ascending(), x),
+            _ => lookup.rank(x),
+        };
     }
 }
 

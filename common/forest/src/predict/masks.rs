@@ -116,7 +116,6 @@ pub(super) fn run<I: Isa, T: Element, M: Mask>(
 ) {
     ask::<I, T, M>(form, answer, rows, scratch);
     let MaskScratch { answers, reach, leaves, .. } = scratch;
-    let count_of_rows = rows.nrows();
     leaves.resize(TREES * M::WORDS, [0; WORD]);
     let mut trees = form.trees();
     let mut first = 0;
@@ -130,22 +129,29 @@ pub(super) fn run<I: Isa, T: Element, M: Mask>(
             *start = (tree.values, tree.leaves());
             count += 1;
         }
-        let starts = &starts[..count];
-        let layout = match &part.layout {
-            Layout::Targets(targets) => To::Targets(&targets[first..first + count]),
-            Layout::Columns(count) => To::Columns(*count),
-            Layout::Rows => To::Rows,
-        };
+        add_trees::<I>(part, first, &starts[..count], (leaves, rows.nrows()), sums);
         first += count;
-        match (&part.values, &mut *sums) {
-            (Values::Single(values), Sums::Single(sums)) => {
-                add::<I, f32>(values, starts, layout, (leaves, count_of_rows), sums)
-            }
-            (Values::Double(values), Sums::Double(sums)) => {
-                add::<I, f64>(values, starts, layout, (leaves, count_of_rows), sums)
-            }
-            _ => {}
-        }
+    }
+}
+
+/// Adds the leaves found of some trees, the first of which is number `first` of the part.
+#[inline(always)]
+pub(super) fn add_trees<I: Isa>(
+    part: &Part,
+    first: usize,
+    starts: &[(usize, usize)],
+    (leaves, rows): (&[[u8; WORD]], usize),
+    sums: &mut Sums,
+) {
+    let to = match &part.layout {
+        Layout::Targets(targets) => To::Targets(&targets[first..first + starts.len()]),
+        Layout::Columns(count) => To::Columns(*count),
+        Layout::Rows => To::Rows,
+    };
+    match (&part.values, sums) {
+        (Values::Single(values), Sums::Single(sums)) => add::<I, f32>(values, starts, to, (leaves, rows), sums),
+        (Values::Double(values), Sums::Double(sums)) => add::<I, f64>(values, starts, to, (leaves, rows), sums),
+        _ => {}
     }
 }
 
@@ -262,8 +268,8 @@ fn find<I: Isa, M: Mask>(
     let used = if tree.is_oblivious {
         // the last level's question is the lowest bit; who passes goes left
         for level in 0..tree.depth {
-            let node = tree.nodes[(1 << level) - 1];
-            planes[tree.depth - 1 - level] = M::ALL.and_not(answers[usize::from(node.test) - MOST_LEAVES]);
+            let question = tree.splits[(1 << level) - 1];
+            planes[tree.depth - 1 - level] = M::ALL.and_not(answers[usize::from(question)]);
         }
         tree.depth
     } else {
@@ -283,20 +289,23 @@ fn find<I: Isa, M: Mask>(
 #[inline(always)]
 fn descend<M: Mask>(form: &MaskForm, tree: &MaskTree<'_>, answers: &[M], reach: &mut [M; MOST_NODES]) {
     reach[0] = M::ALL;
-    for from in (0..tree.nodes.len()).step_by(64) {
+    let mut questions = tree.splits.iter();
+    // where who passes goes
+    let mut pass = 1;
+    for from in (0..tree.nodes()).step_by(64) {
         let (_, mut splits) = form.kinds(tree, from);
-        while splits != 0 {
+        while splits != 0
+            && let Some(question) = questions.next()
+        {
             let at = from + splits.trailing_zeros() as usize;
             splits &= splits - 1;
-            // SAFETY: a split is one of the tree's nodes, and its question one of the form's
-            let (node, passed) = unsafe {
-                let node = *tree.nodes.get_unchecked(at);
-                (node, *answers.get_unchecked(usize::from(node.test) - MOST_LEAVES))
-            };
+            // SAFETY: a split's question is one of the form's
+            let passed = unsafe { *answers.get_unchecked(usize::from(*question)) };
             // a node's place is below `MOST_NODES`: taking the rest of it costs less than asking
-            let (here, pass) = (reach[at % MOST_NODES], usize::from(node.pass) % MOST_NODES);
-            reach[pass] = here.and(passed);
+            let here = reach[at % MOST_NODES];
+            reach[pass % MOST_NODES] = here.and(passed);
             reach[(pass + 1) % MOST_NODES] = here.and_not(passed);
+            pass += 2;
         }
     }
 }
@@ -307,7 +316,7 @@ fn descend<M: Mask>(form: &MaskForm, tree: &MaskTree<'_>, answers: &[M], reach: 
 fn number<M: Mask>(form: &MaskForm, tree: &MaskTree<'_>, reach: &[M; MOST_NODES], planes: &mut [M; 8]) -> usize {
     let mut masks = [const { MaybeUninit::<M>::uninit() }; MOST_LEAVES];
     let mut count = 0;
-    for from in (0..tree.nodes.len()).step_by(64) {
+    for from in (0..tree.nodes()).step_by(64) {
         let (mut leaves, _) = form.kinds(tree, from);
         while leaves != 0 {
             let at = from + leaves.trailing_zeros() as usize;

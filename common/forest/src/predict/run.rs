@@ -6,16 +6,17 @@ use std::ops::Range;
 
 use ndarray::{ArrayView2, s};
 
+use super::eights::{self, EightScratch};
 use super::element::Element;
 use super::few::{self, FewScratch};
 use super::finish::{combine, finish};
-use super::isa::{Isa, WORD, portable::Portable};
+use super::isa::{EIGHT, Isa, WORD, portable::Portable};
 #[cfg(target_arch = "x86_64")]
 use super::isa::{avx2, avx512};
 use super::masks::{self, MaskScratch, Narrow, Wide};
 use super::sums::Sums;
 use super::walk::{self, WalkScratch};
-use crate::compiled::{Answer, Compiled, Engine, Form, Plain, Trees};
+use crate::compiled::{Answer, Compiled, Engine, Few, Form, Plain, Trees};
 use crate::model::{Decision, Precision};
 
 /// Words of rows in a large block.
@@ -77,6 +78,7 @@ struct Scratch {
     margins: Vec<f64>,
     labels: Vec<u32>,
     few: FewScratch,
+    eights: EightScratch,
     large: MaskScratch<Wide<LARGE>>,
     small: MaskScratch<Narrow>,
     walk: WalkScratch,
@@ -145,9 +147,11 @@ impl Compiled {
         while from < rows.nrows() {
             let left = rows.nrows() - from;
             let room = if left >= LARGE_ROWS { LARGE * WORD } else { WORD };
-            let block = rows.slice(s![from..from + left.min(room), ..]);
+            let by_eights = left <= engine.eights;
+            let most = if by_eights { EIGHT } else { room };
+            let block = rows.slice(s![from..from + left.min(most), ..]);
             let mut sums = self.start(engine, room, scratch);
-            let work = Work { engine, answer: &self.answer, room };
+            let work = Work { engine, answer: &self.answer, room, by_eights };
             match self.processor {
                 #[cfg(target_arch = "x86_64")]
                 Processor::Avx512 => on_avx512(&work, block, scratch, &mut sums),
@@ -262,7 +266,7 @@ impl One<'_> {
         for part in &self.engine.parts {
             match &part.form {
                 Form::Masks(form) => few::masks::<I>(part, form, numbers, few, sums),
-                Form::Walk(form) => few::walk(part, form, numbers, few, sums),
+                Form::Walk(form) => few::walk::<I>(part, form, numbers, few, sums),
             }
         }
     }
@@ -271,7 +275,7 @@ impl One<'_> {
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "a processor was detected before this is called")]
 fn one_on_avx512(work: &One<'_>, scratch: &mut Scratch, sums: &mut Sums) {
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx2,bmi1,bmi2,popcnt,lzcnt")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512cd,avx2,bmi1,bmi2,popcnt,lzcnt")]
     fn run(work: &One<'_>, scratch: &mut Scratch, sums: &mut Sums) {
         work.run::<avx512::Avx512>(scratch, sums);
     }
@@ -295,6 +299,7 @@ struct Work<'c> {
     engine: &'c Engine,
     answer: &'c Answer,
     room: usize,
+    by_eights: bool,
 }
 
 impl Work<'_> {
@@ -302,6 +307,11 @@ impl Work<'_> {
     fn run<I: Isa, T: Element>(&self, rows: ArrayView2<'_, T>, scratch: &mut Scratch, sums: &mut Sums) {
         for part in &self.engine.parts {
             match &part.form {
+                Form::Masks(form) if self.by_eights => {
+                    if let Few::Bits(bits) = &form.few {
+                        eights::run::<I, T>((part, form, bits), self.answer, rows, &mut scratch.eights, sums);
+                    }
+                }
                 Form::Masks(form) if self.room == WORD => {
                     masks::run::<I, T, Narrow>((part, form), self.answer, rows, &mut scratch.small, sums);
                 }
@@ -319,7 +329,7 @@ impl Work<'_> {
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "a processor was detected before this is called")]
 fn on_avx512<T: Element>(work: &Work<'_>, rows: ArrayView2<'_, T>, scratch: &mut Scratch, sums: &mut Sums) {
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx2,bmi1,bmi2,popcnt,lzcnt")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512cd,avx2,bmi1,bmi2,popcnt,lzcnt")]
     fn run<T: Element>(work: &Work<'_>, rows: ArrayView2<'_, T>, scratch: &mut Scratch, sums: &mut Sums) {
         work.run::<avx512::Avx512, T>(rows, scratch, sums);
     }

@@ -78,7 +78,7 @@ pub(super) fn add<I: Isa, F: Float>(
             let each = sums.len() / (words * WORD);
             for ((start, _), leaves) in starts.iter().zip(leaves.chunks_exact(words)) {
                 let leaves = leaves.as_flattened();
-                for (sums, leaf) in sums.chunks_exact_mut(each).zip(leaves) {
+                for (sums, leaf) in sums.chunks_exact_mut(each).zip(leaves).take(rows) {
                     let values = &values[start + usize::from(*leaf) * each..];
                     sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += *value);
                 }

@@ -4,8 +4,8 @@
 use std::arch::x86_64::*;
 
 use super::portable::Portable;
-use super::{Isa, Leaves, WORD};
-use crate::compiled::Sorted;
+use super::{EIGHT, Isa, Leaves, WORD};
+use crate::compiled::{PATH_TREES, PathGroup, Sorted};
 
 /// Only to be used where [`available`] said so.
 pub(in crate::predict) struct Avx2;
@@ -29,6 +29,52 @@ impl Isa for Avx2 {
             bits = bits << 32 | u64::from(half);
         }
         bits
+    }
+
+    #[inline(always)]
+    fn below_single(keys: &[f32], x: f32) -> u16 {
+        Portable::below_single(keys, x)
+    }
+
+    #[inline(always)]
+    fn below_double(keys: &[f64], x: f64) -> u16 {
+        Portable::below_double(keys, x)
+    }
+
+    #[inline(always)]
+    fn above(bytes: &[u8; WORD], columns: &[u8; WORD], bounds: &[u8; WORD]) -> u64 {
+        Portable::above(bytes, columns, bounds)
+    }
+
+    #[inline(always)]
+    fn above_of_two(bytes: [&[u8; WORD]; 2], columns: &[u8; WORD], bounds: &[u8; WORD]) -> u64 {
+        Portable::above_of_two(bytes, columns, bounds)
+    }
+
+    #[inline(always)]
+    fn deposit(bits: u64, places: u64) -> u64 {
+        Portable::deposit(bits, places)
+    }
+
+    #[inline(always)]
+    fn follow(
+        group: &PathGroup,
+        failed: &[u64; PATH_TREES],
+        firsts: &[u64; PATH_TREES],
+        asides: &[u8],
+        leaves: &mut [u8; PATH_TREES],
+    ) {
+        Portable::follow(group, failed, firsts, asides, leaves);
+    }
+
+    #[inline(always)]
+    fn follow_eight(group: &PathGroup, tree: usize, failed: &[u64; EIGHT], asides: &[u8], leaves: &mut [u8; EIGHT]) {
+        Portable::follow_eight(group, tree, failed, asides, leaves);
+    }
+
+    #[inline(always)]
+    fn complete(levels: u32, fails: (&[[u64; EIGHT]], usize), table: &[u8], leaves: &mut [u8; EIGHT]) {
+        Portable::complete(levels, fails, table, leaves);
     }
 
     #[inline(always)]

@@ -7,10 +7,12 @@ pub(super) mod avx2;
 pub(super) mod avx512;
 pub(super) mod portable;
 
-use crate::compiled::Sorted;
+use crate::compiled::{PATH_TREES, PathGroup, Sorted};
 
 /// Rows that one word of a mask stands for.
 pub(super) const WORD: usize = 64;
+/// Rows whose words stand in a register.
+pub(super) const EIGHT: usize = 8;
 /// What a byte can name.
 pub(super) const BYTES: usize = 256;
 
@@ -29,6 +31,30 @@ pub(super) struct Leaves<'t, F> {
 pub(super) trait Isa {
     /// A bit for each byte that is at most `bound`.
     fn at_most(bytes: &[u8; WORD], bound: u8) -> u64;
+    /// How many are below `x`, which is not NaN.
+    fn below_single(keys: &[f32], x: f32) -> u16;
+    /// As [`Isa::below_single`].
+    fn below_double(keys: &[f64], x: f64) -> u16;
+    /// A bit for each of 64: whether the byte that its column names is above its bound. Columns are below 64.
+    fn above(bytes: &[u8; WORD], columns: &[u8; WORD], bounds: &[u8; WORD]) -> u64;
+    /// As [`Isa::above`], with columns below 128.
+    fn above_of_two(bytes: [&[u8; WORD]; 2], columns: &[u8; WORD], bounds: &[u8; WORD]) -> u64;
+    /// The lowest bits, one after another, where `places` has a bit.
+    fn deposit(bits: u64, places: u64) -> u64;
+    /// One row's leaf of each tree of a group, by which splits of each it failed, from the lowest bit on; `firsts` are the
+    /// first splits' places among `asides`, which end with 256 of no split.
+    fn follow(
+        group: &PathGroup,
+        failed: &[u64; PATH_TREES],
+        firsts: &[u64; PATH_TREES],
+        asides: &[u8],
+        leaves: &mut [u8; PATH_TREES],
+    );
+    /// As [`Isa::follow`], of eight rows in one tree of the group, whose asides come first.
+    fn follow_eight(group: &PathGroup, tree: usize, failed: &[u64; EIGHT], asides: &[u8], leaves: &mut [u8; EIGHT]);
+    /// Eight rows' leaves of a complete tree of so many levels, of which the first split is a bit of the first word; `table` has
+    /// its leaves, and at least 64.
+    fn complete(levels: u32, fails: (&[[u64; EIGHT]], usize), table: &[u8], leaves: &mut [u8; EIGHT]);
     /// Each bit as a byte, 0 or 1.
     fn spread(bits: u64, out: &mut [u8; WORD]);
     /// Bit `b` of each byte is the row's bit of `planes[b]`; at most 8 planes.
