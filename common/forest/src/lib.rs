@@ -93,7 +93,8 @@ pub use link::{
     XgboostLink,
 };
 pub use model::{
-    Categories, CategoryRule, Column, Combine, Decision, Encoding, Feature, FeatureKind, Finish, Input, Label, Linear,
-    Model, Node, Parts, Precision, Source, Split, Step, Sum, Task, Test, Tree, TreeParts,
+    Categories, CategoryRule, Column, Combine, Decision, Encoding, Feature, FeatureKind, Finish, Input,
+    KnownCategories, Label, Linear, Model, Node, Parts, Precision, Scalar, Source, Split, Step, Sum, Task, Test, Tree,
+    TreeParts, Unseen,
 };
 pub use predict::{Element, Output, PredictError, Processor};

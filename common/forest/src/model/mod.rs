@@ -3,6 +3,7 @@
 
 mod feature;
 pub(crate) mod float;
+mod known;
 mod prepare;
 mod rules;
 mod tree;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::link::Link;
 pub use feature::{Categories, Feature, FeatureKind, Label, Source};
+pub use known::{KnownCategories, Scalar, Unseen};
 pub(crate) use prepare::Fault;
 pub use prepare::{Column, Encoding, Step};
 pub use rules::{CategoryRule, Combine, Decision, Finish, Input, Precision, Sum};

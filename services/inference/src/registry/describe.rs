@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use arborgate_contracts::inference::Register;
 use arborgate_contracts::registry::{Class, Feature, FeatureType, MANIFEST_FORMAT, Manifest, Unseen};
 use arborgate_contracts::{ErrorCode, Fault, ServiceError};
-use arborgate_forest::{Categories, CategoryRule, FeatureKind, Label, Model, Precision};
+use arborgate_forest::{Categories, FeatureKind, Label, Model, Precision};
 
 use crate::artifact::task;
 
@@ -108,14 +108,11 @@ fn feature(name: String, own: &arborgate_forest::Feature, model: &Model) -> Feat
         FeatureKind::Category(Categories::Hashed) => (FeatureType::Text, Vec::new()),
         FeatureKind::Category(Categories::Named(labels)) => (FeatureType::Category, labels.iter().map(value).collect()),
     };
-    let unseen = match input.category {
+    let unseen = match input.category.unseen() {
         _ if kind != FeatureType::Category => Unseen::Refused,
-        // XGBoost raises an error.
-        CategoryRule::Truncated32 => Unseen::Refused,
-        // LightGBM takes none of what pandas knows as missing.
-        CategoryRule::Truncated64 => Unseen::Missing,
-        // The encoder of a pipeline refuses it, or has a value for it.
-        CategoryRule::Whole => Unseen::Passed,
+        arborgate_forest::Unseen::Refused => Unseen::Refused,
+        arborgate_forest::Unseen::Missing => Unseen::Missing,
+        arborgate_forest::Unseen::Passed => Unseen::Passed,
     };
     Feature { name, kind, missing: own.missing_allowed, categories, unseen }
 }

@@ -1,35 +1,9 @@
 //! What a feature takes, and which number a worker gets for it. It knows no JSON text and no row.
 
-use std::collections::HashMap;
-
 use arborgate_contracts::registry::{Feature, FeatureType, Unseen};
-use arborgate_forest::catboost_category;
+pub(super) use arborgate_forest::Scalar;
+use arborgate_forest::{KnownCategories, Label, catboost_category};
 use serde_json::Value;
-
-/// Categories that a fault names, at most.
-const NAMED: usize = 16;
-
-/// A value as it stands in a body.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Scalar<'a> {
-    Float(f64),
-    Unsigned(u64),
-    Signed(i64),
-    Bool(bool),
-    Text(&'a str),
-}
-
-impl Scalar<'_> {
-    #[expect(clippy::cast_precision_loss, reason = "a model's numbers are floats")]
-    fn number(self) -> Option<f64> {
-        match self {
-            Self::Float(value) => Some(value),
-            Self::Unsigned(value) => Some(value as f64),
-            Self::Signed(value) => Some(value as f64),
-            Self::Bool(_) | Self::Text(_) => None,
-        }
-    }
-}
 
 /// A column of the matrix.
 #[derive(Debug)]
@@ -41,7 +15,7 @@ pub(super) struct Column {
 #[derive(Debug)]
 enum Kind {
     Number { most: f64, range: &'static str },
-    Category(Box<Known>),
+    Category(Box<KnownCategories>),
     Text,
 }
 
@@ -51,7 +25,7 @@ impl Column {
         let kind = match feature.kind {
             FeatureType::Number => Kind::Number { most: f32::MAX.into(), range: "a 32-bit float" },
             FeatureType::Double | FeatureType::Code => double,
-            FeatureType::Category => Kind::Category(Box::new(Known::new(&feature.categories, feature.unseen))),
+            FeatureType::Category => Kind::Category(Box::new(known(feature))),
             FeatureType::Text => Kind::Text,
         };
         Self { kind, missing: feature.missing }
@@ -61,7 +35,7 @@ impl Column {
     pub(super) fn wanted(&self) -> &str {
         match &self.kind {
             Kind::Number { .. } => "a number",
-            Kind::Category(known) => &known.wanted,
+            Kind::Category(known) => known.wanted(),
             Kind::Text => "a text",
         }
     }
@@ -86,77 +60,26 @@ impl Column {
     }
 }
 
-/// A number without loss: 2 and 2.0 are the same.
-#[derive(Debug, PartialEq, Eq, Hash)]
-enum Exact {
-    Whole(i128),
-    Other(u64),
+fn known(feature: &Feature) -> KnownCategories {
+    let categories: Vec<Label> = feature.categories.iter().map(label).collect();
+    let unseen = match feature.unseen {
+        Unseen::Refused => arborgate_forest::Unseen::Refused,
+        Unseen::Missing => arborgate_forest::Unseen::Missing,
+        Unseen::Passed => arborgate_forest::Unseen::Passed,
+    };
+    KnownCategories::new(&categories, unseen)
 }
 
-impl Exact {
-    #[expect(clippy::cast_possible_truncation, reason = "a whole float of that size is an i128")]
-    fn of(value: f64) -> Self {
-        if value.fract() == 0.0 && value.abs() < 1e30 {
-            Self::Whole(value as i128)
-        } else {
-            Self::Other(value.to_bits())
-        }
-    }
-}
-
-/// The categories that a model was trained with.
-#[derive(Debug)]
-struct Known {
-    texts: HashMap<Box<str>, u32>,
-    numbers: HashMap<Exact, u32>,
-    yes: Option<u32>,
-    no: Option<u32>,
-    unseen: Unseen,
-    wanted: String,
-}
-
-impl Known {
-    fn new(categories: &[Value], unseen: Unseen) -> Self {
-        let (mut texts, mut numbers, mut yes, mut no) = (HashMap::new(), HashMap::new(), None, None);
-        for (place, category) in (0..).zip(categories) {
-            match category {
-                Value::String(text) => drop(texts.insert(text.as_str().into(), place)),
-                Value::Bool(true) => yes = Some(place),
-                Value::Bool(false) => no = Some(place),
-                Value::Number(number) => {
-                    let whole = number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
-                    let exact = whole.map(Exact::Whole).or_else(|| number.as_f64().map(Exact::of));
-                    if let Some(exact) = exact {
-                        numbers.insert(exact, place);
-                    }
-                }
-                Value::Null | Value::Array(_) | Value::Object(_) => {}
-            }
-        }
-        let mut named: Vec<String> = categories.iter().take(NAMED).map(Value::to_string).collect();
-        if categories.len() > NAMED {
-            named.push(format!("… ({} in all)", categories.len()));
-        }
-        let wanted = format!("one of the categories {}", named.join(", "));
-        Self { texts, numbers, yes, no, unseen, wanted }
-    }
-
-    /// None: not taken. A value of a type that no category has is never one that was only not seen.
-    fn take(&self, given: Scalar<'_>) -> Option<f64> {
-        let (place, has_such) = match given {
-            Scalar::Text(text) => (self.texts.get(text), !self.texts.is_empty()),
-            Scalar::Float(value) => (self.numbers.get(&Exact::of(value)), !self.numbers.is_empty()),
-            Scalar::Unsigned(value) => (self.numbers.get(&Exact::Whole(value.into())), !self.numbers.is_empty()),
-            Scalar::Signed(value) => (self.numbers.get(&Exact::Whole(value.into())), !self.numbers.is_empty()),
-            Scalar::Bool(true) => (self.yes.as_ref(), self.no.is_some()),
-            Scalar::Bool(false) => (self.no.as_ref(), self.yes.is_some()),
-        };
-        match (place, self.unseen) {
-            (Some(place), _) => Some((*place).into()),
-            (None, Unseen::Missing) if has_such => Some(f64::NAN),
-            (None, Unseen::Passed) if has_such => Some(-1.0),
-            (None, _) => None,
-        }
+/// What the manifest was made from; what is no category there is none here, and keeps its place.
+fn label(category: &Value) -> Label {
+    match category {
+        Value::String(text) => Label::Text(text.clone()),
+        Value::Bool(value) => Label::Bool(*value),
+        Value::Number(number) => match number.as_i64() {
+            Some(whole) => Label::Int(whole),
+            None => Label::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Value::Null | Value::Array(_) | Value::Object(_) => Label::Float(f64::NAN),
     }
 }
 
@@ -202,13 +125,6 @@ mod tests {
         assert_eq!(category(json!(["red"]), Unseen::Passed).take(Scalar::Text("blue")), Ok(-1.0));
         // Of another type it is a mistake.
         assert_eq!(missing.take(Scalar::Unsigned(0)).unwrap_err(), "must be one of the categories \"red\"");
-    }
-
-    #[test]
-    fn of_many_categories_a_few_are_named() {
-        let many: Vec<String> = (0..40).map(|n| format!("c{n}")).collect();
-        let told = category(json!(many), Unseen::Refused).take(Scalar::Text("x")).unwrap_err();
-        assert!(told.contains("\"c15\", … (40 in all)") && !told.contains("c16"), "{told}");
     }
 
     #[test]
