@@ -1,0 +1,7 @@
+//! Text, separated by commas, with a header.
+
+mod read;
+mod write;
+
+pub(crate) use read::CsvTable;
+pub(crate) use write::CsvWriter;
