@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::model_file::{ConvertOptions, InspectOptions};
 use crate::operator::OperatorCommand;
 use crate::roles::Role;
+use crate::score::ScoreOptions;
 
 /// Serves tree-ensemble models behind a secure API.
 #[derive(Debug, Parser)]
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     Inspect(InspectOptions),
     /// Write a model's file in Arborgate's own form, which loads in milliseconds
     Convert(ConvertOptions),
+    /// Predict or explain every row of a file into another, without a server; files may be larger than memory
+    Score(ScoreOptions),
     #[command(flatten)]
     Operator(OperatorCommand),
 }

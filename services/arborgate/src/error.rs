@@ -140,6 +140,31 @@ pub(crate) enum Error {
         /// Which.
         path: PathBuf,
     },
+    /// A table's file, or what stands in it.
+    #[error("{path} can not be {what}")]
+    Table {
+        /// Scored or written.
+        what: &'static str,
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: arborgate_tables::Error,
+    },
+    /// A table that does not fit the model, or a model that can not answer so.
+    #[error("{path} {message}")]
+    Unfit {
+        /// Which.
+        path: PathBuf,
+        /// Why, and what would work.
+        message: String,
+    },
+    /// By the person, or the system.
+    #[error("interrupted; {path} was not written")]
+    Interrupted {
+        /// The output.
+        path: PathBuf,
+    },
     /// A server was not reached.
     #[error("can not reach {server}")]
     Unreached {

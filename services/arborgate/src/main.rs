@@ -8,8 +8,10 @@ mod error;
 mod first_start;
 mod health;
 mod model_file;
+mod new_file;
 mod operator;
 mod roles;
+mod score;
 mod serve;
 mod settings;
 mod up;
@@ -49,6 +51,7 @@ fn run(cli: Cli) -> Result<(), Error> {
             Command::Certs(options) => certs::run(&options),
             Command::Inspect(options) => model_file::inspect(&options),
             Command::Convert(options) => model_file::convert(&options),
+            Command::Score(options) => score::run(options).await,
             Command::Operator(command) => operator::run(command).await,
         }
     });

@@ -1,15 +1,13 @@
 //! `arborgate convert`: a model in our own form. What is written is read again first, and appears whole or not at all.
 
-use std::fs::{Metadata, Permissions};
 use std::io::{self, IsTerminal, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 use arborgate_forest::Model;
 
 use super::ConvertOptions;
 use crate::console;
 use crate::error::Error;
+use crate::new_file::{NewFile, check_place};
 
 /// Runs the command.
 pub(crate) fn run(options: &ConvertOptions) -> Result<(), Error> {
@@ -18,9 +16,9 @@ pub(crate) fn run(options: &ConvertOptions) -> Result<(), Error> {
     if standard && io::stdout().is_terminal() {
         return Err(Error::Refused("a model is no text for a terminal; send standard output to a file".to_owned()));
     }
-    // told before a large model is read; that nothing takes its place meanwhile is seen to in the end
-    if !standard && let Ok(there) = out.symlink_metadata() {
-        check_place(out, &there, *force)?;
+    // told before a large model is read
+    if !standard {
+        check_place(out, *force)?;
     }
     let (model, size) = reading.read(file)?;
     let bytes = written(&model).map_err(Error::Output)?;
@@ -33,7 +31,10 @@ pub(crate) fn run(options: &ConvertOptions) -> Result<(), Error> {
         let mut output = io::stdout().lock();
         return output.write_all(&bytes).and_then(|()| output.flush()).map_err(Error::Output);
     }
-    save(&bytes, out, *force)?;
+    let file = NewFile::create(out, *force)?;
+    let failed = |source| Error::File { what: "write", path: out.clone(), source };
+    file.file()?.write_all(&bytes).map_err(failed)?;
+    file.keep()?;
     console::print(&format!("{} bytes in {}, from {size}\n", bytes.len(), out.display()))
 }
 
@@ -41,28 +42,4 @@ fn written(model: &Model) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     model.write(&mut bytes)?;
     Ok(bytes)
-}
-
-fn check_place(out: &Path, there: &Metadata, force: bool) -> Result<(), Error> {
-    if !there.is_file() {
-        return Err(Error::NoFile { path: out.to_owned() });
-    }
-    if force { Ok(()) } else { Err(Error::Exists { path: out.to_owned() }) }
-}
-
-/// Into a file beside it, which then gets its name.
-fn save(bytes: &[u8], out: &Path, force: bool) -> Result<(), Error> {
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::AlreadyExists => Error::Exists { path: out.to_owned() },
-        _ => Error::File { what: "write", path: out.to_owned(), source },
-    };
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // what the umask leaves of it, as any new file
-    let permissions = Permissions::from_mode(0o666);
-    let mut beside = tempfile::Builder::new();
-    beside.prefix(".arborgate-").suffix(".part").permissions(permissions);
-    let mut part = beside.tempfile_in(folder).map_err(failed)?;
-    part.write_all(bytes).and_then(|()| part.as_file().sync_all()).map_err(failed)?;
-    let persisted = if force { part.persist(out) } else { part.persist_noclobber(out) };
-    persisted.map(drop).map_err(|error| failed(error.error))
 }

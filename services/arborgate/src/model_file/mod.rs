@@ -103,7 +103,7 @@ impl ReadingOptions {
     }
 
     /// The model in a file, and the file's size.
-    fn read(&self, path: &Path) -> Result<(Model, u64), Error> {
+    pub(crate) fn read(&self, path: &Path) -> Result<(Model, u64), Error> {
         let failed = |source| Error::File { what: "read", path: path.to_owned(), source };
         let file = std::fs::File::open(path).map_err(failed)?;
         if !file.metadata().map_err(failed)?.is_file() {

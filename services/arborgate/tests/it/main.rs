@@ -27,6 +27,7 @@ mod operator;
 mod pages;
 mod parity;
 mod predict;
+mod score;
 mod sign_in;
 mod tokens;
 mod tracing;

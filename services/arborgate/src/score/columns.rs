@@ -1,0 +1,237 @@
+//! Which column of a table is which feature of the model, and what its cells become.
+
+use std::collections::HashMap;
+
+use arborgate_forest::{Categories, Feature, FeatureKind, KnownCategories, Model, Scalar, catboost_category};
+use arborgate_tables::{Cell, Column, Convert, Format, Take, Wanted, Width, is_missing};
+
+/// Columns that a message names, at most.
+const NAMED: usize = 8;
+/// Places of categories up to here are exact as floats of 32 bits.
+const MOST_IN_SINGLE: usize = 1 << 24;
+
+/// How columns are found.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Matching {
+    pub(super) by_name: bool,
+    pub(super) ignore_extra: bool,
+}
+
+/// A table as the model takes it.
+#[derive(Debug)]
+pub(super) struct Matched {
+    /// In the model's order.
+    pub(super) wanted: Vec<Wanted>,
+    pub(super) width: Width,
+    /// What a message calls the columns.
+    pub(super) names: Vec<String>,
+}
+
+/// Finds the model's features among the columns of a table; else says what is wrong.
+pub(super) fn matched(
+    model: &Model,
+    columns: &[Column],
+    format: Format,
+    matching: Matching,
+) -> Result<Matched, String> {
+    let places = match model.feature_names() {
+        Some(names) if matching.by_name => by_name(&names, columns, matching.ignore_extra)?,
+        _ => by_order(model.n_features(), columns, format)?,
+    };
+    let mut matched = Matched { wanted: Vec::new(), width: Width::Double, names: Vec::new() };
+    let mut numbers = Vec::new();
+    let mut wide = false;
+    for (feature, place) in model.features().iter().zip(places) {
+        let Some(column) = columns.get(place) else { continue };
+        let (take, exact_in_single) = take(feature, model, format);
+        if matches!(take, Take::Number) {
+            numbers.push(&column.kind);
+        }
+        wide |= !exact_in_single;
+        matched.wanted.push(Wanted { column: place, take });
+        matched.names.push(column.shown(place));
+    }
+    if !wide {
+        matched.width = Width::of(numbers);
+    }
+    Ok(matched)
+}
+
+fn by_order(features: usize, columns: &[Column], format: Format) -> Result<Vec<usize>, String> {
+    if columns.len() == features {
+        return Ok((0..features).collect());
+    }
+    let why = if format == Format::Npy { "" } else { " and columns are taken in their order, without names" };
+    Err(format!("has {} columns, where the model has {features} features{why}", columns.len()))
+}
+
+fn by_name(names: &[&str], columns: &[Column], ignore_extra: bool) -> Result<Vec<usize>, String> {
+    let mut places: HashMap<&str, (usize, bool)> = HashMap::with_capacity(columns.len());
+    for (place, column) in columns.iter().enumerate() {
+        let name = column.name.as_deref().unwrap_or_default();
+        places.entry(name).and_modify(|(_, twice)| *twice = true).or_insert((place, false));
+    }
+    let missing: Vec<&str> = names.iter().copied().filter(|name| !places.contains_key(name)).collect();
+    let twice: Vec<&str> =
+        names.iter().copied().filter(|name| places.get(name).is_some_and(|(_, twice)| *twice)).collect();
+    let known: HashMap<&str, ()> = names.iter().map(|name| (*name, ())).collect();
+    let named = columns.iter().filter_map(|column| column.name.as_deref());
+    let extra: Vec<&str> = named.filter(|name| !known.contains_key(name)).collect();
+    let mut faults = Vec::new();
+    if !missing.is_empty() {
+        faults.push(format!("has no column {}, which the model needs", list(&missing)));
+    }
+    if !twice.is_empty() {
+        faults.push(format!("has column {} more than once", list(&twice)));
+    }
+    if !extra.is_empty() && !ignore_extra {
+        let what = if extra.len() == 1 { "which is no feature" } else { "which are no features" };
+        faults.push(format!("has column {}, {what} of the model (--ignore-extra leaves such out)", list(&extra)));
+    }
+    if !missing.is_empty() && columns.len() == names.len() {
+        faults.push("has as many columns as the model has features (--by-order takes them in their order)".to_owned());
+    }
+    if faults.is_empty() {
+        Ok(names.iter().filter_map(|name| places.get(name)).map(|(place, _)| *place).collect())
+    } else {
+        Err(faults.join("; it "))
+    }
+}
+
+fn list(names: &[&str]) -> String {
+    let mut list: Vec<String> = names.iter().take(NAMED).map(|name| format!("{name:?}")).collect();
+    if names.len() > NAMED {
+        list.push(format!("… ({} in all)", names.len()));
+    }
+    list.join(", ")
+}
+
+/// How a feature's column is taken, and whether single floats hold what comes of it.
+fn take(feature: &Feature, model: &Model, format: Format) -> (Take, bool) {
+    match &feature.kind {
+        FeatureKind::Number | FeatureKind::Category(Categories::Codes) => (Take::Number, true),
+        // an array has no texts: to every library a number in it is a category's place
+        FeatureKind::Category(Categories::Named(_)) if format == Format::Npy => (Take::Number, true),
+        FeatureKind::Category(Categories::Named(labels)) => {
+            let known = KnownCategories::new(labels, model.input().category.unseen());
+            (Take::Cells(category(known)), labels.len() <= MOST_IN_SINGLE)
+        }
+        FeatureKind::Category(Categories::Hashed) => (Take::Cells(Box::new(hashed)), false),
+    }
+}
+
+fn category(known: KnownCategories) -> Convert {
+    Box::new(move |cell| {
+        let taken = match cell {
+            Cell::Missing => Some(f64::NAN),
+            Cell::Written(text) => written(&known, text),
+            Cell::Float(value) => known.take(Scalar::Float(value)),
+            Cell::Signed(value) => known.take(Scalar::Signed(value)),
+            Cell::Unsigned(value) => known.take(Scalar::Unsigned(value)),
+            Cell::Bool(value) => known.take(Scalar::Bool(value)),
+            Cell::Text(text) => known.take(Scalar::Text(text)),
+        };
+        taken.ok_or_else(|| format!("must be {}", known.wanted()))
+    })
+}
+
+/// A text that is a category is that category, also where it looks like a number or like what is missing.
+fn written(known: &KnownCategories, text: &str) -> Option<f64> {
+    let trimmed = text.trim_ascii();
+    let number = || {
+        let whole = trimmed.parse().map(Scalar::Signed).or_else(|_| trimmed.parse().map(Scalar::Unsigned));
+        whole.ok().or_else(|| trimmed.parse().map(Scalar::Float).ok())
+    };
+    let truth = || match trimmed {
+        "true" | "True" | "TRUE" => Some(Scalar::Bool(true)),
+        "false" | "False" | "FALSE" => Some(Scalar::Bool(false)),
+        _ => None,
+    };
+    let text = Scalar::Text(text);
+    let readings = [Some(text), number(), truth()].into_iter().flatten();
+    if let Some(place) = readings.clone().find_map(|reading| known.place(reading)) {
+        return Some(place);
+    }
+    if is_missing(trimmed) {
+        return Some(f64::NAN);
+    }
+    // what was not seen, of the types that categories have
+    readings.into_iter().find_map(|reading| known.take(reading))
+}
+
+/// What CatBoost has for a category's text. In a CSV only what is empty is missing: any other text may be a category.
+fn hashed(cell: Cell<'_>) -> Result<f64, String> {
+    match cell {
+        Cell::Missing | Cell::Written("") => Ok(f64::NAN),
+        Cell::Text(text) | Cell::Written(text) => Ok(catboost_category(text).into()),
+        Cell::Signed(whole) => Ok(catboost_category(&whole.to_string()).into()),
+        Cell::Unsigned(whole) => Ok(catboost_category(&whole.to_string()).into()),
+        Cell::Float(_) | Cell::Bool(_) => Err("must be a text or a whole number".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arborgate_forest::{CategoryRule, Label};
+    use arborgate_tables::Kind;
+
+    use super::*;
+
+    fn columns(names: &[&str]) -> Vec<Column> {
+        names.iter().map(|name| Column { name: Some((*name).to_owned()), kind: Kind::Written }).collect()
+    }
+
+    #[test]
+    fn columns_are_found_by_name() {
+        let table = columns(&["b", "x", "a"]);
+        assert_eq!(by_name(&["a", "b"], &table, true), Ok(vec![2, 0]));
+        let told = by_name(&["a", "b"], &table, false).unwrap_err();
+        assert_eq!(told, "has column \"x\", which is no feature of the model (--ignore-extra leaves such out)");
+        let told = by_name(&["a", "c\n", "d"], &table, true).unwrap_err();
+        assert!(told.starts_with("has no column \"c\\n\", \"d\", which the model needs; it has as many"), "{told}");
+        let told = by_name(&["a"], &columns(&["a", "a"]), false).unwrap_err();
+        assert_eq!(told, "has column \"a\" more than once");
+        let many: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert!(by_name(&many, &columns(&["a"]), true).unwrap_err().contains("\"7\", … (20 in all), which"));
+    }
+
+    #[test]
+    fn without_names_their_number_must_fit() {
+        assert_eq!(by_order(2, &columns(&["b", "a"]), Format::Csv), Ok(vec![0, 1]));
+        let told = by_order(3, &columns(&["b", "a"]), Format::Csv).unwrap_err();
+        assert!(told.starts_with("has 2 columns, where the model has 3 features and columns"), "{told}");
+    }
+
+    #[test]
+    fn a_written_category_is_what_fits() {
+        let labels = [Label::Text("NA".to_owned()), Label::Int(10), Label::Bool(true), Label::Text("7".to_owned())];
+        let known = KnownCategories::new(&labels, CategoryRule::Truncated64.unseen());
+        for (text, place) in [("NA", 0.0), ("10", 1.0), (" 10.0 ", 1.0), ("True", 2.0), ("7", 3.0)] {
+            assert_eq!(written(&known, text), Some(place), "{text}");
+        }
+        for missing in ["", "nan", "oslo", "11"] {
+            assert!(written(&known, missing).unwrap().is_nan(), "{missing}");
+        }
+        let numbers = KnownCategories::new(&[Label::Int(10)], CategoryRule::Truncated64.unseen());
+        assert_eq!(written(&numbers, "oslo"), None, "never seen, and no number either");
+        assert!(written(&numbers, "11").unwrap().is_nan());
+        let refusing = KnownCategories::new(&labels, CategoryRule::Truncated32.unseen());
+        assert_eq!(
+            category(refusing)(Cell::Written("oslo")).unwrap_err(),
+            "must be one of the categories \"NA\", 10, true, \"7\""
+        );
+    }
+
+    #[test]
+    fn a_hash_is_of_a_text_or_a_whole_number() {
+        let three = Ok(593_172_586.0);
+        assert_eq!(hashed(Cell::Text("3")), three);
+        assert_eq!(hashed(Cell::Written("3")), three);
+        assert_eq!(hashed(Cell::Signed(3)), three);
+        assert_eq!(hashed(Cell::Unsigned(3)), three);
+        assert!(hashed(Cell::Missing).unwrap().is_nan() && hashed(Cell::Written("")).unwrap().is_nan());
+        assert!(!hashed(Cell::Written("NA")).unwrap().is_nan());
+        assert!(hashed(Cell::Float(3.5)).is_err());
+    }
+}
