@@ -1,18 +1,14 @@
-//! The reader of LightGBM's text: what reads must compile, and predict a row.
+//! The reader of LightGBM's text: what reads must do all that a model does.
 #![no_main]
 
-use arborgate_forest::{Compiled, Limits, Model, Options, Output};
+mod shared;
+
+use arborgate_forest::Rounds;
 use libfuzzer_sys::fuzz_target;
-use ndarray::Array2;
 
 fuzz_target!(|bytes: &[u8]| {
-    let options = Options::from(Limits { max_bytes: 16 << 20, ..Limits::default() });
-    let text = [b"tree\n", bytes.strip_prefix(b"tree\n").unwrap_or(bytes)].concat();
-    let Ok(model) = Model::read(&text, &options) else { return };
-    let compiled = Compiled::new(&model).expect("what reads compiles");
-    let rows = Array2::from_shape_fn((1, compiled.n_features()), |(_, feature)| feature as f64 * 0.7 - 1.0);
-    let mut values = Array2::zeros((1, compiled.values_width()));
-    let mut labels = Array2::zeros((1, compiled.labels_width()));
-    let mut out = Output { values: values.view_mut(), labels: labels.view_mut() };
-    compiled.predict(rows.view(), &mut out).expect("every row is taken");
+    let bytes = &[b"tree\n", bytes.strip_prefix(b"tree\n").unwrap_or(bytes)].concat();
+    if let Some(model) = shared::read(bytes, Rounds::AsSaved) {
+        shared::exercise(&model);
+    }
 });

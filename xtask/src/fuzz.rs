@@ -1,16 +1,21 @@
 //! cargo-fuzz on the one toolchain there is: `RUSTC_BOOTSTRAP` lets a stable compiler take the sanitizer's flags.
 
 use std::fs;
-use std::path::PathBuf;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use flate2::read::ZlibDecoder;
 
 use crate::command::{cargo, output, program, run as run_command};
 use crate::error::{Error, Result};
 use crate::workspace;
 
-/// A reader that needs more for an input of at most a MiB is at fault.
+/// A reader that needs more for such inputs is at fault.
 const MEMORY_MIB: u32 = 2048;
 const SECONDS_FOR_ONE: u32 = 10;
+/// Of an input: more are tried a second, and the real files that are longer begin as the others do.
+const MOST: u32 = 32 << 10;
 
 pub(crate) fn run(target: Option<&str>, seconds: u32) -> Result {
     let there = cargo().args(["fuzz", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -29,7 +34,7 @@ pub(crate) fn run(target: Option<&str>, seconds: u32) -> Result {
     Ok(())
 }
 
-/// What is found stays in `fuzz/artifacts`, what was learned in `fuzz/corpus`; both are ignored.
+/// What is found stays in `fuzz/artifacts`, what was learned in `fuzz/corpus`, real files in `fuzz/seeds`; all are ignored.
 fn fuzz(target: &str, seconds: u32) -> Result {
     let corpus = workspace::root().join("fuzz/corpus").join(target);
     fs::create_dir_all(&corpus).map_err(Error::io(format!("can not make {}", corpus.display())))?;
@@ -37,11 +42,12 @@ fn fuzz(target: &str, seconds: u32) -> Result {
         cargo_fuzz()
             .args(["run", target])
             .arg(corpus)
-            .args(seeds(target))
+            .args(seeds(target)?)
             .arg("--")
             .arg(format!("-max_total_time={seconds}"))
             .arg(format!("-rss_limit_mb={MEMORY_MIB}"))
-            .arg(format!("-timeout={SECONDS_FOR_ONE}")),
+            .arg(format!("-timeout={SECONDS_FOR_ONE}"))
+            .arg(format!("-max_len={MOST}")),
     )
 }
 
@@ -51,14 +57,52 @@ fn cargo_fuzz() -> Command {
     command
 }
 
-/// Folders of real files, which are read and not written to.
-fn seeds(target: &str) -> Vec<PathBuf> {
+/// A folder of real files, made anew: as they are, and those in zlib unpacked as well, for what is packed can not be changed a
+/// byte here or there. Nothing is written to them.
+fn seeds(target: &str) -> Result<Option<PathBuf>> {
     let fixtures = workspace::root().join("common/forest/tests/fixtures");
-    if target != "pickle" {
+    let own = fixtures.join(target);
+    let from = match target {
+        "pickle" => vec![fixtures, workspace::root().join("services/arborgate/models")],
         // a reader that has its name from a library
-        return Some(fixtures.join(target)).filter(|path| path.is_dir()).into_iter().collect();
+        _ if own.is_dir() => vec![own],
+        _ => return Ok(None),
+    };
+    let folder = workspace::root().join("fuzz/seeds").join(target);
+    let seeds = read(&from).and_then(|seeds| write(&folder, &seeds));
+    seeds.map_err(Error::io(format!("can not make {}", folder.display())))?;
+    Ok(Some(folder))
+}
+
+/// The models below folders.
+fn read(folders: &[PathBuf]) -> io::Result<Vec<Vec<u8>>> {
+    let (mut seeds, mut waiting) = (Vec::new(), folders.to_vec());
+    while let Some(folder) = waiting.pop() {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                waiting.push(path);
+                continue;
+            }
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if [".npy.z", ".tsv", ".py", ".pyc", "cases.json"].iter().any(|end| name.ends_with(end)) {
+                continue;
+            }
+            let bytes = fs::read(&path)?;
+            let mut plain = Vec::new();
+            if ZlibDecoder::new(&bytes[..]).read_to_end(&mut plain).is_ok() {
+                seeds.push(plain);
+            }
+            seeds.push(bytes);
+        }
     }
-    let fixtures = fs::read_dir(fixtures);
-    let folders = fixtures.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
-    folders.filter(|path| path.is_dir()).chain([workspace::root().join("services/arborgate/models")]).collect()
+    Ok(seeds)
+}
+
+fn write(folder: &Path, seeds: &[Vec<u8>]) -> io::Result<()> {
+    if folder.is_dir() {
+        fs::remove_dir_all(folder)?;
+    }
+    fs::create_dir_all(folder)?;
+    seeds.iter().enumerate().try_for_each(|(number, bytes)| fs::write(folder.join(number.to_string()), bytes))
 }
