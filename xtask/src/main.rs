@@ -10,6 +10,7 @@ mod error;
 mod fuzz;
 mod load;
 mod openapi;
+mod parity;
 mod server;
 mod setup;
 mod test;
@@ -67,6 +68,8 @@ enum Task {
         /// Which
         script: load::Script,
     },
+    /// Compare predictions of random models with those of the libraries that made them
+    Parity(parity::Options),
     /// Compare with what users would otherwise take, in one run
     Bench {
         /// What
@@ -96,6 +99,7 @@ fn main() -> ExitCode {
         Task::Clients { test } => setup::run().and_then(|()| clients::run(test)),
         Task::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Task::Load { script } => load::run(script),
+        Task::Parity(options) => parity::run(&options),
         Task::Bench { what: Bench::Edge } => bench::edge::run(),
         Task::Certs { folder } => certs::make(&folder),
     };

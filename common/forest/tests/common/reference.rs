@@ -32,6 +32,9 @@ pub struct Facts {
     pub classes: Vec<Vec<String>>,
     #[serde(default)]
     pub names: Vec<String>,
+    /// What `cargo xtask parity` counts the model under, beside its kind.
+    #[serde(default)]
+    pub traits: Vec<String>,
 }
 
 /// The rows, as the library was given them.
@@ -58,12 +61,14 @@ pub fn cases(library: &str) -> Vec<Case> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(library);
     let mut versions: Vec<PathBuf> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     versions.sort();
-    let of_version = |folder: &PathBuf| {
-        let index = std::fs::read_to_string(folder.join("cases.json")).unwrap();
-        let facts: Vec<Facts> = serde_json::from_str(&index).unwrap();
-        facts.into_iter().map(|facts| case(folder, facts)).collect::<Vec<_>>()
-    };
-    versions.iter().flat_map(of_version).collect()
+    versions.iter().flat_map(|version| cases_of(version)).collect()
+}
+
+/// All cases of a folder.
+pub fn cases_of(folder: &Path) -> Vec<Case> {
+    let index = std::fs::read_to_string(folder.join("cases.json")).unwrap();
+    let facts: Vec<Facts> = serde_json::from_str(&index).unwrap();
+    facts.into_iter().map(|facts| case(folder, facts)).collect()
 }
 
 fn case(folder: &Path, facts: Facts) -> Case {
