@@ -4,8 +4,6 @@
 
 mod common;
 
-use std::io::Read;
-
 use arborgate_forest::{Compiled, Element, Model, Options, Output, PredictError};
 use common::reference::{Case, Rows, cases};
 use ndarray::{Array2, ArrayView2};
@@ -20,30 +18,17 @@ fn every_file_predicts_the_same_bits() {
 fn refuses_the_rows_that_scikit_learn_refuses() {
     let mut refused = 0;
     for case in cases("sklearn_boosting") {
-        let path = case.path.with_file_name(format!("{}.refused.npy.z", case.facts.file));
-        let Ok(packed) = std::fs::read(path) else { continue };
-        let mut plain = Vec::new();
-        flate2::read::ZlibDecoder::new(&packed[..]).read_to_end(&mut plain).unwrap();
-        let header = 10 + usize::from(u16::from_le_bytes([plain[8], plain[9]]));
+        let Some(rows) = case.refused() else { continue };
         let compiled = Compiled::new(&Model::read(&case.bytes, &Options::default()).unwrap()).unwrap();
-        let data = &plain[header..];
-        refused += match case.rows {
-            Rows::Single(_) => {
-                let numbers = data.as_chunks::<4>().0.iter().map(|word| f32::from_le_bytes(*word)).collect();
-                all_refused(&case, &compiled, numbers)
-            }
-            Rows::Double(_) => {
-                let numbers = data.as_chunks::<8>().0.iter().map(|word| f64::from_le_bytes(*word)).collect();
-                all_refused(&case, &compiled, numbers)
-            }
+        refused += match rows {
+            Rows::Single(rows) => all_refused(&case, &compiled, rows.view()),
+            Rows::Double(rows) => all_refused(&case, &compiled, rows.view()),
         };
     }
     assert!(refused > 200, "{refused}");
 }
 
-fn all_refused<T: Element + std::fmt::Debug>(case: &Case, compiled: &Compiled, numbers: Vec<T>) -> usize {
-    let width = compiled.n_features();
-    let rows = Array2::from_shape_vec((numbers.len() / width, width), numbers).unwrap();
+fn all_refused<T: Element + std::fmt::Debug>(case: &Case, compiled: &Compiled, rows: ArrayView2<'_, T>) -> usize {
     for row in rows.axis_chunks_iter(ndarray::Axis(0), 1) {
         assert!(refusal(compiled, row).is_some(), "{}: {row:?} is taken", case.name());
     }

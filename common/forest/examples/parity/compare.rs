@@ -69,7 +69,7 @@ const OF_LEAVES: f64 = 1e-5;
 /// What differs, and the rows that break what is promised.
 ///
 /// # Errors
-/// The model is refused, or is another than the library says.
+/// The model is refused, is another than the library says, or takes a row that the library refuses.
 pub(crate) fn compare(case: &Case) -> Result<(Differs, Vec<String>), String> {
     let model = Model::read(&case.bytes, &Options::default()).map_err(|error| error.to_string())?;
     let facts = &case.facts;
@@ -83,10 +83,21 @@ pub(crate) fn compare(case: &Case) -> Result<(Differs, Vec<String>), String> {
         return Err(format!("has classes {classes:?}, not {:?}", facts.classes));
     }
     let compiled = Compiled::new(&model).map_err(|error| error.to_string())?;
+    let taken = case.refused().is_some_and(|rows| match rows {
+        Rows::Single(rows) => any_taken(&compiled, rows.view()),
+        Rows::Double(rows) => any_taken(&compiled, rows.view()),
+    });
+    if taken {
+        return Err("takes a row that its library refuses".to_owned());
+    }
     match &case.rows {
         Rows::Single(rows) => of_rows(case, &model, &compiled, rows.view()),
         Rows::Double(rows) => of_rows(case, &model, &compiled, rows.view()),
     }
+}
+
+fn any_taken<T: Element>(compiled: &Compiled, rows: ArrayView2<'_, T>) -> bool {
+    rows.axis_chunks_iter(Axis(0), 1).any(|row| predict(compiled, row).is_ok())
 }
 
 struct Found {

@@ -178,6 +178,14 @@ impl Case {
         format!("{folder}/{}", self.facts.file)
     }
 
+    /// The rows that the library refuses, where that is said.
+    pub fn refused(&self) -> Option<Rows> {
+        let packed = std::fs::read(self.path.with_file_name(format!("{}.refused.npy.z", self.facts.file))).ok()?;
+        let mut plain = Vec::new();
+        flate2::read::ZlibDecoder::new(&packed[..]).read_to_end(&mut plain).unwrap();
+        Some(rows(&mut &plain[..]))
+    }
+
     /// Reads the model and holds it against the library. Returns how many rows were compared.
     pub fn hold(&self, options: &Options) -> usize {
         let name = self.name();
