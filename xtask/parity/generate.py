@@ -35,6 +35,7 @@ FORMATS = {
 
 def generate(options):
     shutil.rmtree(options.out, ignore_errors=True)
+    options.out.mkdir(parents=True)
     missing = []
     for name, (library, script) in FORMATS.items():
         versions = list(make.PINS[library][1])
@@ -47,7 +48,7 @@ def generate(options):
                 continue
             try:
                 python = make.environment(options.work, library, version)
-            except subprocess.CalledProcessError as error:
+            except (OSError, ValueError, subprocess.CalledProcessError) as error:
                 print(f"{place}: {error}", file=sys.stderr)
                 python = None
             if python is None:

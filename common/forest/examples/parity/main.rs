@@ -35,11 +35,15 @@ fn main() -> ExitCode {
     } else {
         hold(Path::new(&wanted), &mut table);
     }
+    if table.models() == 0 {
+        println!("there is nothing to compare");
+        return ExitCode::FAILURE;
+    }
     print!("{}", table.text());
     for line in &table.broken {
         println!("- {line}");
     }
-    if table.broken.is_empty() && table.models() > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if table.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Every folder of a version that has such cases; contributions are other tests'.

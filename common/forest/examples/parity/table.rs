@@ -1,6 +1,6 @@
 //! What was compared, by format and kind of model, as Markdown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use crate::common::reference::{Bound, Case};
@@ -23,8 +23,8 @@ struct Line {
     models: usize,
     refused: usize,
     differs: Differs,
-    /// The widest that is promised of a value.
-    promised: String,
+    /// What is promised of values, of one model or another.
+    promised: BTreeSet<String>,
 }
 
 impl Line {
@@ -34,9 +34,7 @@ impl Line {
             Some(differs) => self.differs = self.differs.with(differs),
             None => self.refused += 1,
         }
-        if self.promised.is_empty() || self.promised == "bits" {
-            promised.clone_into(&mut self.promised);
-        }
+        self.promised.insert(promised.to_owned());
     }
 }
 
@@ -110,7 +108,8 @@ fn table(of: &str, lines: &BTreeMap<(String, String), Line>) -> String {
     for ((library, of), line) in lines {
         let refused = if line.refused > 0 { format!(" ({} refused)", line.refused) } else { String::new() };
         let shown = format!("{}{refused}", line.models);
-        row(&mut text, &format!("{library} | {of} | {shown}"), line.differs, &line.promised);
+        let promised: Vec<&str> = line.promised.iter().map(String::as_str).collect();
+        row(&mut text, &format!("{library} | {of} | {shown}"), line.differs, &promised.join(" or "));
         models += line.models;
         all = all.with(line.differs);
     }
