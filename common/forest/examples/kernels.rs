@@ -1,0 +1,300 @@
+//! Measures predictions for `cargo xtask bench kernels`, or by hand:
+//!
+//! ```text
+//! kernels MODEL ROWS.npy EXPECTED.npy [--threads 2] [--sizes 1,64,4096] [--seconds 0.5] [--processor avx2]
+//! ```
+//!
+//! Loads, compares with the library's own predictions to the bit, and says so in a line of JSON. Then µs a call for
+//! batches that are each the next rows of ROWS.npy: of the sizes given, or of each line "SIZE SECONDS" of its input. With
+//! `PROCESSOR_TIME` in the environment it is processor time, for a machine with other work.
+#![allow(clippy::print_stdout, reason = "it speaks to whoever started it")]
+
+use std::error::Error;
+use std::io::BufRead;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
+
+use arborgate_forest::{Compiled, Element, Model, Options, Output, Processor};
+use ndarray::{Array2, ArrayView2, Axis, s};
+use rustix::time::{ClockId, clock_gettime};
+use serde_json::json;
+
+type Result<T = (), E = Box<dyn Error>> = std::result::Result<T, E>;
+
+/// Rows below which two threads are not worth their waiting for each other.
+const WORTH_SPLITTING: usize = 128;
+const SPINS: usize = 20_000;
+
+struct Arguments {
+    model: PathBuf,
+    rows: PathBuf,
+    expected: PathBuf,
+    threads: usize,
+    sizes: Vec<usize>,
+    seconds: f64,
+    processor: Option<Processor>,
+}
+
+fn arguments() -> Result<Arguments> {
+    let mut named = Vec::new();
+    let mut files = Vec::new();
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        match word.strip_prefix("--") {
+            Some(name) => named.push((name.to_owned(), words.next().ok_or("an option without a value")?)),
+            None => files.push(PathBuf::from(word)),
+        }
+    }
+    let [model, rows, expected] = <[PathBuf; 3]>::try_from(files).map_err(|_| "kernels MODEL ROWS EXPECTED [--…]")?;
+    let mut all = Arguments { model, rows, expected, threads: 1, sizes: vec![], seconds: 0.5, processor: None };
+    for (name, value) in named {
+        match name.as_str() {
+            "threads" => all.threads = value.parse()?,
+            "seconds" => all.seconds = value.parse()?,
+            "sizes" => all.sizes = value.split(',').map(str::parse).collect::<Result<_, _>>()?,
+            "processor" => all.processor = Some(processor(&value)?),
+            _ => return Err(format!("no option --{name}").into()),
+        }
+    }
+    Ok(all)
+}
+
+fn processor(name: &str) -> Result<Processor> {
+    let plain = |processor: &Processor| processor.to_string().replace('-', "").to_lowercase();
+    let found = Processor::all().into_iter().find(|processor| plain(processor) == name.replace('-', ""));
+    found.ok_or_else(|| format!("this processor has no {name}").into())
+}
+
+fn main() -> Result {
+    let arguments = arguments()?;
+    let file = std::fs::read(&arguments.rows)?;
+    match npy(&file, f32::from_le_bytes) {
+        Ok(rows) => run(&arguments, rows),
+        Err(_) => run(&arguments, npy(&file, f64::from_le_bytes)?),
+    }
+}
+
+fn run<T: Element + Send + Sync + 'static>(arguments: &Arguments, rows: Array2<T>) -> Result {
+    let rows = Arc::new(rows);
+    let expected = npy(&std::fs::read(&arguments.expected)?, f64::from_le_bytes)?;
+    let start = clock();
+    let bytes = std::fs::read(&arguments.model)?;
+    let model = Model::read(&bytes, &Options::default())?;
+    let load = clock() - start;
+    let start = clock();
+    let mut compiled = Compiled::new(&model)?;
+    let compile = clock() - start;
+    if let Some(processor) = arguments.processor {
+        compiled = compiled.on(processor);
+    }
+    let splits: usize = model.trees().iter().map(|tree| tree.nodes().len() - tree.leaves()).sum();
+    let (compared, differ, largest) = compare(&compiled, &rows, &expected)?;
+    let ready = json!({
+        "load_ms": load.as_secs_f64() * 1e3,
+        "compile_ms": compile.as_secs_f64() * 1e3,
+        "kernel": compiled.kernel(),
+        "splits": splits,
+        "bytes": compiled.bytes(),
+        "compared": compared,
+        "differ": differ,
+        "largest": largest,
+    });
+    println!("{ready}");
+    let mut bench = Bench::new(Arc::new(compiled), rows, arguments.threads);
+    if arguments.sizes.is_empty() {
+        for line in std::io::stdin().lock().lines() {
+            let line = line?;
+            let (size, seconds) = line.trim().split_once(' ').ok_or("not \"SIZE SECONDS\"")?;
+            bench.say(size.parse()?, seconds.parse()?)?;
+        }
+    }
+    for size in &arguments.sizes {
+        bench.say(*size, arguments.seconds / 4.0)?;
+        bench.say(*size, arguments.seconds)?;
+    }
+    Ok(())
+}
+
+/// A table of floats of `N` bytes in row-major order, in numpy's format 1.
+fn npy<T, const N: usize>(file: &[u8], number: fn([u8; N]) -> T) -> Result<Array2<T>> {
+    let (start, rest) = file.split_first_chunk::<10>().ok_or("a .npy that is cut")?;
+    let &[0x93, b'N', b'U', b'M', b'P', b'Y', 1, _, low, high] = start else {
+        return Err("no .npy of format 1".into());
+    };
+    let (header, data) = rest.split_at_checked(u16::from_le_bytes([low, high]).into()).ok_or("a .npy that is cut")?;
+    let header = str::from_utf8(header)?;
+    if !header.contains(&format!("'<f{N}'")) || !header.contains("'fortran_order': False") {
+        return Err(format!("no floats of {N} bytes in row-major order: {header}").into());
+    }
+    let shape =
+        header.split_once('(').and_then(|(_, rest)| rest.split_once(')')).and_then(|(shape, _)| shape.split_once(", "));
+    let (rows, columns) = shape.ok_or("a .npy that is no table")?;
+    let numbers = data.as_chunks::<N>().0.iter().map(|bytes| number(*bytes)).collect();
+    Ok(Array2::from_shape_vec((rows.parse()?, columns.parse()?), numbers)?)
+}
+
+/// Rows compared, rows of which any value has other bits, and the largest difference: of all rows at once, and of the
+/// first ones by one, by eight and by 64.
+fn compare<T: Element>(compiled: &Compiled, rows: &Array2<T>, expected: &Array2<f64>) -> Result<(usize, usize, f64)> {
+    let (mut compared, mut differ, mut largest) = (0, 0, 0.0_f64);
+    for (size, most) in [(rows.nrows(), rows.nrows()), (1, 500), (8, 1_000), (64, 4_096)] {
+        let most = most.min(rows.nrows());
+        for (at, part) in rows.slice(s![..most, ..]).axis_chunks_iter(Axis(0), size).enumerate() {
+            let mut values = Array2::zeros((part.nrows(), compiled.values_width()));
+            let mut labels = Array2::zeros((part.nrows(), compiled.labels_width()));
+            compiled.predict(part, &mut Output { values: values.view_mut(), labels: labels.view_mut() })?;
+            for (found, expected) in values.outer_iter().zip(expected.outer_iter().skip(at * size)) {
+                // of two classes boosters give the second one's probability only
+                let skip = found.len() - expected.len();
+                let pairs = || found.iter().skip(skip).zip(expected);
+                compared += 1;
+                differ += usize::from(pairs().any(|(found, expected)| found.to_bits() != expected.to_bits()));
+                largest = pairs().fold(largest, |largest, (found, expected)| largest.max((found - expected).abs()));
+            }
+        }
+    }
+    Ok((compared, differ, largest))
+}
+
+/// Rows, and where they are predicted to.
+struct Bench<T> {
+    compiled: Arc<Compiled>,
+    rows: Arc<Array2<T>>,
+    position: usize,
+    values: Array2<f64>,
+    labels: Array2<u32>,
+    other: Option<Other>,
+}
+
+impl<T: Element + Send + Sync + 'static> Bench<T> {
+    fn new(compiled: Arc<Compiled>, rows: Arc<Array2<T>>, threads: usize) -> Self {
+        let values = Array2::zeros((rows.nrows(), compiled.values_width()));
+        let labels = Array2::zeros((rows.nrows(), compiled.labels_width()));
+        let other = (threads > 1).then(|| Other::new(compiled.clone(), rows.clone()));
+        Self { compiled, rows, position: 0, values, labels, other }
+    }
+
+    fn say(&mut self, size: usize, seconds: f64) -> Result {
+        if size == 0 || size > self.rows.nrows() {
+            return Err(format!("no batch of {size}").into());
+        }
+        let between_clocks = (256 / size).max(1);
+        let mut calls = 0;
+        let start = clock();
+        let taken = loop {
+            for _ in 0..between_clocks {
+                self.next(size)?;
+            }
+            calls += between_clocks;
+            let taken = (clock() - start).as_secs_f64();
+            if taken >= seconds {
+                break taken;
+            }
+        };
+        println!("{}", json!({"size": size, "us": taken / calls as f64 * 1e6, "calls": calls}));
+        Ok(())
+    }
+
+    fn next(&mut self, size: usize) -> Result {
+        if self.position + size > self.rows.nrows() {
+            self.position = 0;
+        }
+        let first = self.position;
+        self.position += size;
+        let own = match &self.other {
+            Some(other) if size >= WORTH_SPLITTING => {
+                other.ask(first + size / 2, first + size);
+                size / 2
+            }
+            _ => size,
+        };
+        let rows = self.rows.slice(s![first..first + own, ..]);
+        predict(&self.compiled, rows, &mut self.values, &mut self.labels)?;
+        if own < size
+            && let Some(other) = &self.other
+        {
+            other.wait()?;
+        }
+        Ok(())
+    }
+}
+
+fn predict<T: Element>(
+    compiled: &Compiled,
+    rows: ArrayView2<'_, T>,
+    values: &mut Array2<f64>,
+    labels: &mut Array2<u32>,
+) -> Result {
+    let count = rows.nrows();
+    let out = &mut Output { values: values.slice_mut(s![..count, ..]), labels: labels.slice_mut(s![..count, ..]) };
+    Ok(compiled.predict(rows, out)?)
+}
+
+/// A thread that stays: it spins for a while for its next rows, then sleeps.
+struct Other {
+    shared: Arc<Shared>,
+    thread: thread::Thread,
+}
+
+#[derive(Default)]
+struct Shared {
+    first: AtomicUsize,
+    end: AtomicUsize,
+    asked: AtomicUsize,
+    done: AtomicUsize,
+    failed: AtomicUsize,
+}
+
+impl Other {
+    fn new<T: Element + Send + Sync + 'static>(compiled: Arc<Compiled>, rows: Arc<Array2<T>>) -> Self {
+        let shared = Arc::new(Shared::default());
+        let its = shared.clone();
+        let thread = thread::spawn(move || {
+            let mut values = Array2::zeros((rows.nrows(), compiled.values_width()));
+            let mut labels = Array2::zeros((rows.nrows(), compiled.labels_width()));
+            for seen in 0.. {
+                let mut spins = 0;
+                while its.asked.load(Ordering::Acquire) == seen {
+                    spins += 1;
+                    if spins < SPINS { std::hint::spin_loop() } else { thread::park() }
+                }
+                let part = s![its.first.load(Ordering::Relaxed)..its.end.load(Ordering::Relaxed), ..];
+                if predict(&compiled, rows.slice(part), &mut values, &mut labels).is_err() {
+                    its.failed.store(1, Ordering::Relaxed);
+                }
+                its.done.store(seen + 1, Ordering::Release);
+            }
+        });
+        Self { shared, thread: thread.thread().clone() }
+    }
+
+    fn ask(&self, first: usize, end: usize) {
+        self.shared.first.store(first, Ordering::Relaxed);
+        self.shared.end.store(end, Ordering::Relaxed);
+        self.shared.asked.fetch_add(1, Ordering::Release);
+        self.thread.unpark();
+    }
+
+    fn wait(&self) -> Result {
+        let asked = self.shared.asked.load(Ordering::Relaxed);
+        let mut spins = 0;
+        while self.shared.done.load(Ordering::Acquire) != asked {
+            spins += 1;
+            if spins < SPINS { std::hint::spin_loop() } else { thread::yield_now() }
+        }
+        if self.shared.failed.load(Ordering::Relaxed) == 0 { Ok(()) } else { Err("the other thread failed".into()) }
+    }
+}
+
+/// The time since some moment, or the processor time of this process.
+fn clock() -> Duration {
+    static ID: OnceLock<ClockId> = OnceLock::new();
+    let id = ID.get_or_init(|| match std::env::var_os("PROCESSOR_TIME") {
+        Some(_) => ClockId::ProcessCPUTime,
+        None => ClockId::Monotonic,
+    });
+    Duration::try_from(clock_gettime(*id)).unwrap_or_default()
+}
