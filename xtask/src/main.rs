@@ -72,7 +72,7 @@ enum Task {
     Parity(parity::Options),
     /// Compare with what users would otherwise take, in one run
     Bench {
-        /// What
+        #[command(subcommand)]
         what: Bench,
     },
     /// Make a development CA and server certificate
@@ -83,10 +83,12 @@ enum Task {
     },
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
+#[derive(Subcommand)]
 enum Bench {
     /// Processor time a request of /predict, all in one and over NATS, beside a bare echo
     Edge,
+    /// Time a call of the forest's kernels, beside each engine that can run the same model
+    Kernels(bench::kernels::Options),
 }
 
 fn main() -> ExitCode {
@@ -101,6 +103,7 @@ fn main() -> ExitCode {
         Task::Load { script } => load::run(script),
         Task::Parity(options) => parity::run(&options),
         Task::Bench { what: Bench::Edge } => bench::edge::run(),
+        Task::Bench { what: Bench::Kernels(options) } => bench::kernels::run(&options),
         Task::Certs { folder } => certs::make(&folder),
     };
     match done {

