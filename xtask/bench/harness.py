@@ -10,6 +10,7 @@ import numpy as np
 
 COMPARED = 4096
 NEAR = 1e-4
+PART = 0.0005
 
 clock = time.process_time if "PROCESSOR_TIME" in os.environ else time.perf_counter
 
@@ -36,16 +37,18 @@ def serve(open_engine, prepare=lambda batch: batch, most_batches=None):
             count = min(len(rows) // size, most_batches or len(rows))
             batches = {size: [prepare(rows[at * size:(at + 1) * size]) for at in range(count)]}
         of_size = batches[size]
-        calls, start, between_clocks = 0, clock(), max(1, 256 // size)
-        while True:
-            for _ in range(between_clocks):
+        parts, calls, start = [], 1, clock()
+        end = start
+        while not parts or end - start < seconds:
+            begun = end
+            for _ in range(calls):
                 predict(of_size[position % len(of_size)])
                 position += 1
-            calls += between_clocks
-            taken = clock() - start
-            if taken >= seconds:
-                break
-        say(us=taken / calls * 1e6, calls=calls)
+            end = clock()
+            parts.append((end - begun) / calls)
+            if end - begun < PART:
+                parts, calls = [], calls * 2
+        say(us=sorted(parts)[len(parts) // 4] * 1e6)
 
 
 def say(**what):

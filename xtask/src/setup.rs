@@ -35,7 +35,7 @@ pub(crate) fn packages(environment: &Path, wanted: &Path, stamp: &str, options: 
     if same(wanted, &stamp) {
         return Ok(());
     }
-    println!("setup: Python packages");
+    eprintln!("setup: Python packages");
     let python = environment.join("bin/python");
     if !environment.join("bin/pip").is_file() {
         run_within(LIMIT, program("python3").args(["-m", "venv", "--clear"]).arg(environment))?;
@@ -53,7 +53,7 @@ fn node() -> Result {
     if same(&wanted, &stamp) {
         return Ok(());
     }
-    println!("setup: Node packages");
+    eprintln!("setup: Node packages");
     let npm = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"];
     run_within(LIMIT, program("npm").args(npm).current_dir(&folder))?;
     fs::copy(&wanted, &stamp).map(drop).map_err(Error::io(format!("can not write {}", stamp.display())))

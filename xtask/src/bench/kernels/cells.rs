@@ -6,8 +6,16 @@ use std::time::Instant;
 use super::engine::Engine;
 use super::process::{Facts, Process};
 
-/// After so many seconds a cell has no further round.
-const LONGEST_CELL: f64 = 4.0;
+/// How long each cell is measured.
+#[derive(Clone, Copy)]
+pub(super) struct Pace {
+    /// Turns; the quickest of them is what counts.
+    pub(super) rounds: usize,
+    /// For each of them.
+    pub(super) seconds: f64,
+    /// After so many a cell has no further round.
+    pub(super) longest: f64,
+}
 
 /// What was measured of a model.
 #[derive(Default)]
@@ -50,33 +58,33 @@ impl Cells {
 }
 
 /// One column of all engines: each warms up, then all are measured in turns. Who fails is left out from there on.
+///
+/// The quickest turn counts: what else runs on the machine only ever adds, and a turn is many calls over many rows.
 pub(super) fn measure(
     running: &mut Vec<(Engine, Process)>,
     threads: usize,
     size: usize,
-    (rounds, seconds): (usize, f64),
+    pace: Pace,
     cells: &mut Cells,
 ) {
-    let mut column: Vec<(Engine, Vec<f64>, f64)> = Vec::new();
-    for round in 0..=rounds {
+    let mut column: Vec<Turns> = Vec::new();
+    for round in 0..=pace.rounds {
         running.retain_mut(|(engine, process)| {
-            if !engine.measures(size) {
-                return true;
-            }
-            let spent = column.iter().find(|of| of.0 == *engine).map_or(0.0, |of| of.2);
-            if spent > LONGEST_CELL {
+            let at = column.iter().position(|of| of.engine == *engine);
+            let spent = at.and_then(|at| column.get(at)).map_or(0.0, |of| of.spent);
+            if !engine.measures(size) || spent > pace.longest {
                 return true;
             }
             let start = Instant::now();
-            match process.measure(size, if round == 0 { seconds / 2.0 } else { seconds }) {
+            match process.measure(size, if round == 0 { pace.seconds / 2.0 } else { pace.seconds }) {
                 Ok(us) => {
                     let spent = start.elapsed().as_secs_f64();
-                    match column.iter_mut().find(|of| of.0 == *engine) {
-                        Some((_, times, so_far)) => {
-                            times.push(us);
-                            *so_far += spent;
+                    match at.and_then(|at| column.get_mut(at)) {
+                        Some(of) => {
+                            of.us = if round == 1 { us } else { of.us.min(us) };
+                            of.spent += spent;
                         }
-                        None => column.push((*engine, vec![us], spent)),
+                        None => column.push(Turns { engine: *engine, us, spent }),
                     }
                     true
                 }
@@ -87,15 +95,13 @@ pub(super) fn measure(
             }
         });
     }
-    for (engine, times, _) in column {
-        // the first was the warm-up, unless that alone took all the time
-        let times = times.get(1..).filter(|times| !times.is_empty()).unwrap_or(&times);
-        cells.measured.extend(median(times).map(|us| (engine, threads, size, us)));
-    }
+    cells.measured.extend(column.into_iter().map(|of| (of.engine, threads, size, of.us)));
 }
 
-fn median(times: &[f64]) -> Option<f64> {
-    let mut times = times.to_vec();
-    times.sort_by(f64::total_cmp);
-    times.get(times.len() / 2).copied()
+/// An engine's in one column.
+struct Turns {
+    engine: Engine,
+    /// The quickest; of the warm-up if that alone took all the time.
+    us: f64,
+    spent: f64,
 }

@@ -11,7 +11,7 @@ mod table;
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
-use cells::{Cells, Left};
+use cells::{Cells, Left, Pace};
 use engine::Engine;
 use model::Model;
 use prepare::Places;
@@ -28,16 +28,19 @@ pub(crate) struct Options {
     engines: Vec<Engine>,
     /// Rows a call
     #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 64, 512, 4_096, 65_536])]
-    sizes: Vec<usize>,
+    rows: Vec<usize>,
     /// Threads
     #[arg(long, value_delimiter = ',', default_values_t = [1, 2])]
     threads: Vec<usize>,
-    /// Each cell is measured this often, in turns with the other engines, and the median is taken
-    #[arg(long, default_value_t = 5)]
+    /// Each cell is measured this often, in turns with the other engines, and the quickest turn is taken
+    #[arg(long, default_value_t = 10)]
     rounds: usize,
-    /// For each of them
-    #[arg(long, default_value_t = 0.2)]
+    /// For each turn
+    #[arg(long, default_value_t = 0.08)]
     seconds: f64,
+    /// Few and short turns, for a first look
+    #[arg(long, conflicts_with_all = ["rounds", "seconds"])]
+    quick: bool,
     /// Count the time of the processor, not of the clock: where other work runs; means something for one thread only
     #[arg(long)]
     processor_time: bool,
@@ -49,6 +52,15 @@ pub(crate) struct Options {
     prepare: bool,
 }
 
+impl Options {
+    fn pace(&self) -> Pace {
+        match self.quick {
+            true => Pace { rounds: 3, seconds: 0.04, longest: 0.5 },
+            false => Pace { rounds: self.rounds, seconds: self.seconds, longest: 4.0 },
+        }
+    }
+}
+
 /// Prepares what is not there yet, measures and prints the tables.
 pub(crate) fn run(options: &Options) -> Result {
     if let Some(threads) = options.threads.iter().find(|threads| !(1..=2).contains(*threads)) {
@@ -58,42 +70,49 @@ pub(crate) fn run(options: &Options) -> Result {
     let mut models = Vec::new();
     for name in &options.models {
         let model = places.model(name)?;
+        let mut cells = Cells::default();
         let mut ready = Vec::new();
-        let mut left = Vec::new();
         for engine in options.engines.iter().copied().filter(|engine| engine.knows(&model)) {
             match places.make(engine, &model) {
                 Ok(()) => ready.push(engine),
-                Err(reason) => left.push(Left { engine, threads: None, reason }),
+                Err(reason) => cells.left.push(Left { engine, threads: None, reason }),
             }
         }
-        models.push((model, ready, left));
+        models.push((model, ready, cells));
     }
-    for (model, ready, left) in models {
-        if options.prepare {
-            left.iter().for_each(|left| println!("{}: {left}", model.name));
-            continue;
-        }
+    if options.prepare {
+        let left = models.iter().flat_map(|(model, _, cells)| cells.left.iter().map(move |left| (model, left)));
+        left.for_each(|(model, left)| println!("{}: {left}", model.name));
+        return Ok(());
+    }
+    print!("{}", table::head(&places.versions()?, options.pace(), options.processor_time));
+    let mut short = Vec::new();
+    let mut wrong = Vec::new();
+    for (model, ready, mut cells) in models {
         eprintln!("measuring {}", model.name);
-        let mut cells = Cells { left, ..Cells::default() };
         for threads in &options.threads {
-            measure(options, &places, &model, &ready, *threads, &mut cells)?;
+            measure(options, &places, &model, &ready, *threads, &mut cells);
         }
-        print!("{}", table::of(&model, &options.sizes, &options.threads, &cells));
+        let table = table::of(&model, &options.rows, &options.threads, &cells);
+        print!("{}", table.text);
+        short.extend(table.short);
+        wrong.extend(table.wrong.then_some(model.name));
     }
-    Ok(())
+    print!("{}", table::end(&short));
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Wrong(format!("other predictions than the library's: {}", wrong.join(", "))))
+    }
 }
 
-fn measure(
-    options: &Options,
-    places: &Places,
-    model: &Model,
-    ready: &[Engine],
-    threads: usize,
-    cells: &mut Cells,
-) -> Result {
+/// Fills the cells of one number of threads. An engine that can not go on is left out, with its reason.
+fn measure(options: &Options, places: &Places, model: &Model, ready: &[Engine], threads: usize, cells: &mut Cells) {
     let mut running = Vec::new();
-    for engine in ready.iter().copied().filter(|engine| engine.takes(threads)) {
-        match Process::start(places.command(engine, model, threads)?, options.processor_time) {
+    let able = |engine: &Engine| engine.takes(threads) && cells.left.iter().all(|left| left.engine != *engine);
+    for engine in ready.iter().copied().filter(able).collect::<Vec<_>>() {
+        let command = places.command(engine, model, threads).map_err(|error| error.with_causes());
+        match command.and_then(|command| Process::start(command, options.processor_time)) {
             Ok((process, facts)) => {
                 cells.facts.push((engine, threads, facts));
                 running.push((engine, process));
@@ -101,8 +120,7 @@ fn measure(
             Err(reason) => cells.left.push(Left { engine, threads: Some(threads), reason }),
         }
     }
-    for size in &options.sizes {
-        cells::measure(&mut running, threads, *size, (options.rounds, options.seconds), cells);
+    for size in &options.rows {
+        cells::measure(&mut running, threads, *size, options.pace(), cells);
     }
-    Ok(())
 }

@@ -50,6 +50,18 @@ impl Places {
         Model::read(name, &self.models.join(name))
     }
 
+    /// Of every engine that is installed: the lists name them first, then what these need.
+    pub(super) fn versions(&self) -> Result<Vec<String>> {
+        let mut all = Vec::new();
+        for list in ["libraries", "onnx", "tl2cgen", "onedal", "lleaves"] {
+            let path = self.list(list);
+            let text = fs::read_to_string(&path).map_err(Error::io(format!("can not read {}", path.display())))?;
+            let named = text.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.split_once("=="));
+            all.extend(named.map(|(name, version)| format!("{name} {version}")));
+        }
+        Ok(all)
+    }
+
     /// What an engine needs for a model, or why that can not be.
     pub(super) fn make(&self, engine: Engine, model: &Model) -> Result<(), String> {
         if let Some(list) = engine.packages() {
@@ -100,8 +112,12 @@ impl Places {
         self.tools.join(if list == "lleaves" { "lleaves" } else { "python" })
     }
 
+    fn list(&self, name: &str) -> PathBuf {
+        self.sources.join("requirements").join(name).with_extension("txt")
+    }
+
     fn install(&self, list: &str) -> Result {
-        let wanted = self.sources.join("requirements").join(list).with_extension("txt");
+        let wanted = self.list(list);
         // the lists are whole, and leave out what is large and not used
         setup::packages(&self.environment(list), &wanted, &format!("installed-{list}.txt"), &["--no-deps"])
     }

@@ -2,45 +2,77 @@
 
 use std::fmt::Write as _;
 
-use super::cells::Cells;
+use super::cells::{Cells, Pace};
 use super::engine::Engine;
 use super::model::Model;
 
 /// Two threads are wanted to be so much faster than one from so many rows.
 const TWO_THREADS: (f64, usize) = (1.9, 4_096);
 
-pub(super) fn of(model: &Model, sizes: &[usize], threads: &[usize], cells: &Cells) -> String {
+/// A model's part of what is printed.
+pub(super) struct Table {
+    pub(super) text: String,
+    /// Each ratio that falls short of its target.
+    pub(super) short: Vec<String>,
+    /// Whether ours predicts anything else than the library.
+    pub(super) wrong: bool,
+}
+
+/// What is above all tables: where and how this was measured.
+pub(super) fn head(versions: &[String], pace: Pace, processor_time: bool) -> String {
+    let clock = if processor_time { "processor time" } else { "the clock" };
+    let Pace { rounds, seconds, .. } = pace;
+    let machine = machine().unwrap_or_else(|| "an unknown machine".to_owned());
+    format!(
+        "One run on {machine}, of {}.\n\n\
+         µs a call by {clock}, each call with other rows than the one before: the lower quartile of a turn, and the best of up \
+         to {rounds} turns of {seconds} s, in which all engines of a model take turns. Engines marked (C) are called from C, \
+         ours from Rust, the others from Python.\n\n",
+        versions.join(", ")
+    )
+}
+
+/// Its processor, how many, and what else it does.
+fn machine() -> Option<String> {
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let cpus = read("/proc/cpuinfo")?;
+    let name = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "))?.1.to_owned();
+    let count = std::thread::available_parallelism().ok()?;
+    let load = read("/proc/loadavg")?.split_once(' ')?.0.to_owned();
+    Some(format!("{count} processors, {name}, load average {load} before"))
+}
+
+/// What is below all tables.
+pub(super) fn end(short: &[String]) -> String {
+    match short {
+        [] => "No ratio falls short of its target.\n".to_owned(),
+        short => format!("Short of their targets:\n\n- {}\n", short.join("\n- ")),
+    }
+}
+
+pub(super) fn of(model: &Model, sizes: &[usize], threads: &[usize], cells: &Cells) -> Table {
     let mut lines = vec![format!("### {}", model.title()), String::new()];
     lines.extend(facts(model, cells));
     lines.push(String::new());
     let heads: String = sizes.iter().map(|size| format!(" {} |", grouped(*size as f64))).collect();
-    lines.push(format!("| µs a call | threads |{heads}"));
+    lines.push(format!("| µs a call; rows: | threads |{heads}"));
     lines.push(format!("|---|--:|{}", "--:|".repeat(sizes.len())));
+    let mut short = Vec::new();
     for threads in threads {
         lines.extend(engines(sizes, *threads, cells));
-        lines.push(ratios("**the best other ÷ Arborgate**", *threads, sizes, |size| {
-            let target = (*threads == 1 && model.rival().is_none()).then(|| model.target(size));
-            Some((cells.best(*threads, size)? / cells.us(Engine::Arborgate, *threads, size)?, target))
-        }));
-        if let Some(rival) = model.rival() {
-            lines.push(ratios(&format!("**{rival} ÷ Arborgate**"), *threads, sizes, |size| {
-                let us = |engine| cells.us(engine, *threads, size);
-                let target = (*threads == 1).then(|| model.target(size));
-                Some((us(rival)? / us(Engine::Arborgate)?, target))
-            }));
+        for ratios in ratios(model, sizes, *threads, cells) {
+            lines.push(ratios.line());
+            short.extend(ratios.short(model));
         }
     }
-    if threads.contains(&1) && threads.contains(&2) {
-        lines.push(ratios("**Arborgate, one thread ÷ two**", 2, sizes, |size| {
-            let us = |threads| cells.us(Engine::Arborgate, threads, size);
-            Some((us(1)? / us(2)?, (size >= TWO_THREADS.1).then_some(TWO_THREADS.0)))
-        }));
+    lines.push(String::new());
+    let notes: Vec<String> = cells.left.iter().map(|left| format!("- {left}")).chain(wrong(cells)).collect();
+    if !notes.is_empty() {
+        lines.extend(notes);
+        lines.push(String::new());
     }
-    lines.push(String::new());
-    lines.extend(cells.left.iter().map(|left| format!("- {left}")));
-    lines.extend(wrong(cells));
-    lines.push(String::new());
-    lines.join("\n") + "\n"
+    let wrong = cells.facts.iter().any(|(engine, _, facts)| *engine == Engine::Arborgate && facts.differ > 0);
+    Table { text: lines.join("\n") + "\n", short, wrong }
 }
 
 /// Of the model, and whether what ours predicts is right.
@@ -54,7 +86,11 @@ fn facts(model: &Model, cells: &Cells) -> Vec<String> {
             let each = bytes as f64 / splits.max(1) as f64;
             let bytes = grouped(bytes as f64);
             // Writing to a String can not fail.
-            let _ = write!(line, "; {bytes} bytes compiled, leaves included: {each:.1} a split node of {splits}");
+            let _ = write!(
+                line,
+                "; {bytes} bytes compiled, leaves included: {each:.1} a split node of {}",
+                grouped(splits as f64)
+            );
             let _ = write!(line, "; compiled in {compile:.1} ms");
         }
         let _ = write!(line, "; read in {:.1} ms", facts.load_ms);
@@ -90,18 +126,74 @@ fn engines(sizes: &[usize], threads: usize, cells: &Cells) -> Vec<String> {
     Engine::ALL.into_iter().filter_map(row).collect()
 }
 
-/// Ratios with their targets; those that fall short say so.
-fn ratios(name: &str, threads: usize, sizes: &[usize], of: impl Fn(usize) -> Option<(f64, Option<f64>)>) -> String {
-    let mut line = format!("| {name} | {threads} |");
-    for size in sizes {
-        line += &match of(*size) {
-            None => " |".to_owned(),
-            Some((ratio, None)) => format!(" {ratio:.2} |"),
-            Some((ratio, Some(target))) if ratio < target => format!(" {ratio:.2} **< {target}** |"),
-            Some((ratio, Some(target))) => format!(" {ratio:.2} ≥ {target} |"),
-        };
+/// How often a time is ours, and how often it should be.
+struct Ratio {
+    ratio: f64,
+    target: Option<f64>,
+}
+
+/// A line of them.
+struct Ratios {
+    name: String,
+    threads: usize,
+    /// By rows; `None` where one of the times is not there.
+    cells: Vec<(usize, Option<Ratio>)>,
+}
+
+/// Those below the lines of so many threads: to the best other, to the one that targets are about, to ours on one thread.
+fn ratios(model: &Model, sizes: &[usize], threads: usize, cells: &Cells) -> Vec<Ratios> {
+    let line = |name: String, of: &dyn Fn(usize) -> Option<Ratio>| {
+        let cells = sizes.iter().map(|size| (*size, of(*size))).collect();
+        Ratios { name, threads, cells }
+    };
+    let ours = |size| cells.us(Engine::Arborgate, threads, size);
+    let target = |size| (threads == 1).then(|| model.target(size));
+    let mut all = vec![line("the best other ÷ Arborgate".to_owned(), &|size| {
+        let target = if model.rival().is_some() { None } else { target(size) };
+        Some(Ratio { ratio: cells.best(threads, size)? / ours(size)?, target })
+    })];
+    all.extend(model.rival().map(|rival| {
+        line(format!("{rival} ÷ Arborgate"), &|size| {
+            Some(Ratio { ratio: cells.us(rival, threads, size)? / ours(size)?, target: target(size) })
+        })
+    }));
+    all.extend((threads == 2).then(|| {
+        line("Arborgate, one thread ÷ two".to_owned(), &|size| {
+            let target = (size >= TWO_THREADS.1).then_some(TWO_THREADS.0);
+            Some(Ratio { ratio: cells.us(Engine::Arborgate, 1, size)? / ours(size)?, target })
+        })
+    }));
+    // a line without any ratio says nothing
+    all.retain(|line| line.cells.iter().any(|(_, ratio)| ratio.is_some()));
+    all
+}
+
+impl Ratios {
+    fn line(&self) -> String {
+        let mut line = format!("| **{}** | {} |", self.name, self.threads);
+        for (_, ratio) in &self.cells {
+            line += &match ratio {
+                None => " |".to_owned(),
+                Some(Ratio { ratio, target: None }) => format!(" {ratio:.2} |"),
+                Some(Ratio { ratio, target: Some(target) }) if ratio < target => {
+                    format!(" {ratio:.2} **< {target}** |")
+                }
+                Some(Ratio { ratio, target: Some(target) }) => format!(" {ratio:.2} ≥ {target} |"),
+            };
+        }
+        line
     }
-    line
+
+    fn short(&self, model: &Model) -> Vec<String> {
+        let short = self.cells.iter().filter_map(|(size, ratio)| match ratio {
+            Some(Ratio { ratio, target: Some(target) }) if ratio < target => {
+                let size = grouped(*size as f64);
+                Some(format!("{}, rows {size}: {} {ratio:.2}, wanted {target}", model.name, self.name))
+            }
+            _ => None,
+        });
+        short.collect()
+    }
 }
 
 /// A benchmark of a wrong answer is worthless: who gives one is named.
@@ -168,9 +260,9 @@ mod tests {
         ] {
             cells.measured.push((engine, threads, size, us));
         }
-        let text = of(&model, &[1, 4_096], &[1, 2], &cells);
+        let Table { text, short, wrong } = of(&model, &[1, 4_096], &[1, 2], &cells);
         for line in [
-            "| µs a call | threads | 1 | 4,096 |",
+            "| µs a call; rows: | threads | 1 | 4,096 |",
             "| XGBoost (C) | 1 | 400 | 6,000 |",
             "| oneDAL | 1 | 30 | |",
             "| **the best other ÷ Arborgate** | 1 | 3.00 **< 4** | 6.00 ≥ 5 |",
@@ -178,5 +270,11 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
+        assert!(!wrong);
+        let expected = [
+            "xgb, rows 1: the best other ÷ Arborgate 3.00, wanted 4",
+            "xgb, rows 4,096: Arborgate, one thread ÷ two 1.82, wanted 1.9",
+        ];
+        assert_eq!(short, expected);
     }
 }
