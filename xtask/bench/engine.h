@@ -8,7 +8,7 @@ struct bench {
     const char *library; /* the shared object to load */
     const char *model;   /* the model's file */
     int threads;
-    size_t rows, columns, width; /* width: numbers that are predicted for a row */
+    size_t rows, columns, width; /* width: numbers that are predicted, or contributions, for a row */
     const void *data;            /* rows x columns, row-major */
     int single;                  /* whether data is f32, else f64 */
 };
@@ -25,7 +25,8 @@ struct engine {
     struct answer (*predict)(size_t first, size_t count);
 };
 
-extern const struct engine xgboost, lightgbm, lightgbm_single_row, tl2cgen, lleaves, onnxruntime;
+extern const struct engine xgboost, lightgbm, lightgbm_single_row, tl2cgen, lleaves, onnxruntime, xgboost_contributions,
+    lightgbm_contributions;
 
 /* Says why on stderr, and ends the process. */
 _Noreturn void die(const char *why, const char *detail);

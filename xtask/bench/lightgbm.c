@@ -1,9 +1,9 @@
-/* LightGBM through its C API: PredictForMat, and for one row PredictForMatSingleRowFast. */
+/* LightGBM through its C API: PredictForMat, of values or of contributions, and for one row PredictForMatSingleRowFast. */
 #include "engine.h"
 
 #include <stdint.h>
 
-enum { FLOAT32 = 0, FLOAT64 = 1, NORMAL = 0, ROW_MAJOR = 1 };
+enum { FLOAT32 = 0, FLOAT64 = 1, NORMAL = 0, CONTRIBUTIONS = 3, ROW_MAJOR = 1 };
 
 static const struct bench *bench;
 static void *booster, *fast;
@@ -28,11 +28,19 @@ static void open(const struct bench *given) {
     result = allocate(bench->rows * bench->width * sizeof *result);
 }
 
-static struct answer predict(size_t first, size_t count) {
+static struct answer run(size_t first, size_t count, int kind) {
     int64_t length;
     check(for_mat(booster, row(bench, first), bench->single ? FLOAT32 : FLOAT64, (int32_t)count, (int32_t)bench->columns,
-                  ROW_MAJOR, NORMAL, 0, -1, parameters, &length, result));
+                  ROW_MAJOR, kind, 0, -1, parameters, &length, result));
     return (struct answer){.data = result};
+}
+
+static struct answer predict(size_t first, size_t count) {
+    return run(first, count, NORMAL);
+}
+
+static struct answer contributions(size_t first, size_t count) {
+    return run(first, count, CONTRIBUTIONS);
 }
 
 static void open_single_row(const struct bench *given) {
@@ -53,3 +61,4 @@ static struct answer predict_single_row(size_t first, size_t count) {
 const struct engine lightgbm = {.name = "lightgbm", .open = open, .predict = predict};
 const struct engine lightgbm_single_row = {
     .name = "lightgbm_single_row", .open = open_single_row, .predict = predict_single_row};
+const struct engine lightgbm_contributions = {.name = "lightgbm_contributions", .open = open, .predict = contributions};

@@ -48,4 +48,5 @@ def both_classes(predict):
     return proba
 
 
-serve(open_engine)
+if __name__ == "__main__":
+    serve(open_engine)

@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! kernels MODEL ROWS.npy EXPECTED.npy [--threads 2] [--sizes 1,64,4096] [--seconds 0.5] [--processor avx2]
+//!     [--contributions 1e-9]
 //! ```
 //!
-//! Loads, compares with the library's own predictions to the bit, and says so in a line of JSON. Then µs a call for
+//! Loads, compares with the library's own predictions to the bit, and says so in a line of JSON. Or it explains, and
+//! compares with the library's contributions, of which a row's may be that part of their sizes' sum off. Then µs a call for
 //! batches that are each the next rows of ROWS.npy: of the sizes given, or of each line "SIZE SECONDS" of its input; the
 //! lower quartile of many short parts. With `PROCESSOR_TIME` in the environment it is processor time, for a machine with
 //! other work.
@@ -18,7 +20,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use arborgate_forest::{Compiled, Element, Model, Options, Output, Processor};
+use arborgate_forest::{Compiled, Element, Explainer, Model, Options, Output, Processor};
 use ndarray::{Array2, ArrayView2, Axis, s};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
@@ -39,6 +41,7 @@ struct Arguments {
     sizes: Vec<usize>,
     seconds: f64,
     processor: Option<Processor>,
+    contributions: Option<f64>,
 }
 
 fn arguments() -> Result<Arguments> {
@@ -52,20 +55,22 @@ fn arguments() -> Result<Arguments> {
         }
     }
     let [model, rows, expected] = <[PathBuf; 3]>::try_from(files).map_err(|_| "kernels MODEL ROWS EXPECTED [--…]")?;
-    let mut all = Arguments { model, rows, expected, threads: 1, sizes: vec![], seconds: 0.5, processor: None };
+    let (sizes, processor, contributions) = (vec![], None, None);
+    let mut all = Arguments { model, rows, expected, threads: 1, sizes, seconds: 0.5, processor, contributions };
     for (name, value) in named {
         match name.as_str() {
             "threads" => all.threads = value.parse()?,
             "seconds" => all.seconds = value.parse()?,
             "sizes" => all.sizes = value.split(',').map(str::parse).collect::<Result<_, _>>()?,
-            "processor" => all.processor = Some(processor(&value)?),
+            "processor" => all.processor = Some(processor_named(&value)?),
+            "contributions" => all.contributions = Some(value.parse()?),
             _ => return Err(format!("no option --{name}").into()),
         }
     }
     Ok(all)
 }
 
-fn processor(name: &str) -> Result<Processor> {
+fn processor_named(name: &str) -> Result<Processor> {
     let plain = |processor: &Processor| processor.to_string().replace('-', "").to_lowercase();
     let found = Processor::all().into_iter().find(|processor| plain(processor) == name.replace('-', ""));
     found.ok_or_else(|| format!("this processor has no {name}").into())
@@ -88,25 +93,25 @@ fn run<T: Element + Send + Sync + 'static>(arguments: &Arguments, rows: Array2<T
     let model = Model::read(&bytes, &Options::default())?;
     let load = clock() - start;
     let start = clock();
-    let mut compiled = Compiled::new(&model)?;
+    let work = Work::new(&model, arguments)?;
     let compile = clock() - start;
-    if let Some(processor) = arguments.processor {
-        compiled = compiled.on(processor);
-    }
     let splits: usize = model.trees().iter().map(|tree| tree.nodes().len() - tree.leaves()).sum();
-    let (compared, differ, largest) = compare(&compiled, &rows, &expected)?;
+    let (compared, differ, largest) = match arguments.contributions {
+        Some(bound) => compare_contributions(&work, &rows, &expected, bound)?,
+        None => compare(&work, &rows, &expected)?,
+    };
     let ready = json!({
         "load_ms": load.as_secs_f64() * 1e3,
         "compile_ms": compile.as_secs_f64() * 1e3,
-        "kernel": compiled.kernel(),
+        "kernel": work.kernel(),
         "splits": splits,
-        "bytes": compiled.bytes(),
+        "bytes": work.bytes(),
         "compared": compared,
         "differ": differ,
         "largest": largest,
     });
     println!("{ready}");
-    let mut bench = Bench::new(Arc::new(compiled), rows, arguments.threads);
+    let mut bench = Bench::new(Arc::new(work), rows, arguments.threads);
     if arguments.sizes.is_empty() {
         for line in std::io::stdin().lock().lines() {
             let line = line?;
@@ -119,6 +124,68 @@ fn run<T: Element + Send + Sync + 'static>(arguments: &Arguments, rows: Array2<T
         bench.say(*size, arguments.seconds)?;
     }
     Ok(())
+}
+
+/// What is measured.
+enum Work {
+    Predict(Box<Compiled>),
+    Explain(Box<Explainer>),
+}
+
+impl Work {
+    fn new(model: &Model, arguments: &Arguments) -> Result<Self> {
+        if arguments.contributions.is_some() {
+            let mut explainer = Explainer::new(model)?;
+            if let Some(processor) = arguments.processor {
+                explainer = explainer.on(processor);
+            }
+            return Ok(Self::Explain(Box::new(explainer)));
+        }
+        let mut compiled = Compiled::new(model)?;
+        if let Some(processor) = arguments.processor {
+            compiled = compiled.on(processor);
+        }
+        Ok(Self::Predict(Box::new(compiled)))
+    }
+
+    fn kernel(&self) -> String {
+        match self {
+            Self::Predict(compiled) => compiled.kernel(),
+            Self::Explain(_) => "TreeSHAP".to_owned(),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Predict(compiled) => compiled.bytes(),
+            Self::Explain(explainer) => explainer.bytes(),
+        }
+    }
+
+    /// Of values and of labels, of which contributions have none.
+    fn widths(&self) -> (usize, usize) {
+        match self {
+            Self::Predict(compiled) => (compiled.values_width(), compiled.labels_width()),
+            Self::Explain(explainer) => (explainer.width(), 0),
+        }
+    }
+
+    fn run<T: Element>(&self, rows: ArrayView2<'_, T>, values: &mut Array2<f64>, labels: &mut Array2<u32>) -> Result {
+        let count = rows.nrows();
+        let values = values.slice_mut(s![..count, ..]);
+        match self {
+            Self::Predict(compiled) => {
+                compiled.predict(rows, &mut Output { values, labels: labels.slice_mut(s![..count, ..]) })?;
+            }
+            Self::Explain(explainer) => explainer.explain(rows, values)?,
+        }
+        Ok(())
+    }
+
+    fn buffers(&self, rows: usize) -> (Array2<f64>, Array2<u32>) {
+        let (values, labels) = self.widths();
+        (Array2::zeros((rows, values)), Array2::zeros((rows, labels)))
+    }
 }
 
 /// A table of floats of `N` bytes in row-major order, in numpy's format 1.
@@ -141,14 +208,13 @@ fn npy<T, const N: usize>(file: &[u8], number: fn([u8; N]) -> T) -> Result<Array
 
 /// Rows compared, rows of which any value has other bits, and the largest difference: of all rows at once, and of the
 /// first ones by one, by eight and by 64.
-fn compare<T: Element>(compiled: &Compiled, rows: &Array2<T>, expected: &Array2<f64>) -> Result<(usize, usize, f64)> {
+fn compare<T: Element>(work: &Work, rows: &Array2<T>, expected: &Array2<f64>) -> Result<(usize, usize, f64)> {
     let (mut compared, mut differ, mut largest) = (0, 0, 0.0_f64);
     for (size, most) in [(rows.nrows(), rows.nrows()), (1, 500), (8, 1_000), (64, 4_096)] {
         let most = most.min(rows.nrows());
         for (at, part) in rows.slice(s![..most, ..]).axis_chunks_iter(Axis(0), size).enumerate() {
-            let mut values = Array2::zeros((part.nrows(), compiled.values_width()));
-            let mut labels = Array2::zeros((part.nrows(), compiled.labels_width()));
-            compiled.predict(part, &mut Output { values: values.view_mut(), labels: labels.view_mut() })?;
+            let (mut values, mut labels) = work.buffers(part.nrows());
+            work.run(part, &mut values, &mut labels)?;
             for (found, expected) in values.outer_iter().zip(expected.outer_iter().skip(at * size)) {
                 // of two classes boosters give the second one's probability only
                 let skip = found.len() - expected.len();
@@ -162,9 +228,31 @@ fn compare<T: Element>(compiled: &Compiled, rows: &Array2<T>, expected: &Array2<
     Ok((compared, differ, largest))
 }
 
+/// Rows compared, rows in which any contribution is too far off, and the farthest, as parts of the rows' sums of sizes.
+fn compare_contributions<T: Element>(
+    work: &Work,
+    rows: &Array2<T>,
+    expected: &Array2<f64>,
+    bound: f64,
+) -> Result<(usize, usize, f64)> {
+    let compared = expected.nrows().min(rows.nrows());
+    let (mut values, mut labels) = work.buffers(compared);
+    if values.ncols() != expected.ncols() {
+        return Err(format!("{} contributions a row, expected are {}", values.ncols(), expected.ncols()).into());
+    }
+    work.run(rows.slice(s![..compared, ..]), &mut values, &mut labels)?;
+    let off = values.outer_iter().zip(expected.outer_iter()).map(|(found, expected)| {
+        let sum: f64 = expected.iter().map(|number| number.abs()).sum();
+        let pairs = found.iter().zip(expected);
+        pairs.map(|(found, expected)| (found - expected).abs()).fold(0.0, f64::max) / sum.max(f64::MIN_POSITIVE)
+    });
+    let off: Vec<f64> = off.collect();
+    Ok((compared, off.iter().filter(|off| **off > bound).count(), off.into_iter().fold(0.0, f64::max)))
+}
+
 /// Rows, and where they are predicted to.
 struct Bench<T> {
-    compiled: Arc<Compiled>,
+    work: Arc<Work>,
     rows: Arc<Array2<T>>,
     position: usize,
     values: Array2<f64>,
@@ -173,11 +261,10 @@ struct Bench<T> {
 }
 
 impl<T: Element + Send + Sync + 'static> Bench<T> {
-    fn new(compiled: Arc<Compiled>, rows: Arc<Array2<T>>, threads: usize) -> Self {
-        let values = Array2::zeros((rows.nrows(), compiled.values_width()));
-        let labels = Array2::zeros((rows.nrows(), compiled.labels_width()));
-        let other = (threads > 1).then(|| Other::new(compiled.clone(), rows.clone()));
-        Self { compiled, rows, position: 0, values, labels, other }
+    fn new(work: Arc<Work>, rows: Arc<Array2<T>>, threads: usize) -> Self {
+        let (values, labels) = work.buffers(rows.nrows());
+        let other = (threads > 1).then(|| Other::new(work.clone(), rows.clone()));
+        Self { work, rows, position: 0, values, labels, other }
     }
 
     /// The lower quartile: what else runs here only ever adds.
@@ -220,7 +307,7 @@ impl<T: Element + Send + Sync + 'static> Bench<T> {
             _ => size,
         };
         let rows = self.rows.slice(s![first..first + own, ..]);
-        predict(&self.compiled, rows, &mut self.values, &mut self.labels)?;
+        self.work.run(rows, &mut self.values, &mut self.labels)?;
         if own < size
             && let Some(other) = &self.other
         {
@@ -228,17 +315,6 @@ impl<T: Element + Send + Sync + 'static> Bench<T> {
         }
         Ok(())
     }
-}
-
-fn predict<T: Element>(
-    compiled: &Compiled,
-    rows: ArrayView2<'_, T>,
-    values: &mut Array2<f64>,
-    labels: &mut Array2<u32>,
-) -> Result {
-    let count = rows.nrows();
-    let out = &mut Output { values: values.slice_mut(s![..count, ..]), labels: labels.slice_mut(s![..count, ..]) };
-    Ok(compiled.predict(rows, out)?)
 }
 
 /// A thread that stays: it spins for a while for its next rows, then sleeps.
@@ -257,12 +333,11 @@ struct Shared {
 }
 
 impl Other {
-    fn new<T: Element + Send + Sync + 'static>(compiled: Arc<Compiled>, rows: Arc<Array2<T>>) -> Self {
+    fn new<T: Element + Send + Sync + 'static>(work: Arc<Work>, rows: Arc<Array2<T>>) -> Self {
         let shared = Arc::new(Shared::default());
         let its = shared.clone();
         let thread = thread::spawn(move || {
-            let mut values = Array2::zeros((rows.nrows(), compiled.values_width()));
-            let mut labels = Array2::zeros((rows.nrows(), compiled.labels_width()));
+            let (mut values, mut labels) = work.buffers(rows.nrows());
             for seen in 0.. {
                 let mut spins = 0;
                 while its.asked.load(Ordering::Acquire) == seen {
@@ -270,7 +345,7 @@ impl Other {
                     if spins < SPINS { std::hint::spin_loop() } else { thread::park() }
                 }
                 let part = s![its.first.load(Ordering::Relaxed)..its.end.load(Ordering::Relaxed), ..];
-                if predict(&compiled, rows.slice(part), &mut values, &mut labels).is_err() {
+                if work.run(rows.slice(part), &mut values, &mut labels).is_err() {
                     its.failed.store(1, Ordering::Relaxed);
                 }
                 its.done.store(seen + 1, Ordering::Release);

@@ -1,9 +1,8 @@
 //! Measures all engines of a model in turns, so that what disturbs the machine disturbs all of them.
 
-use std::fmt;
 use std::time::Instant;
 
-use super::engine::Engine;
+use super::engine::{Engine, Part};
 use super::process::{Facts, Process};
 
 /// How long each cell is measured.
@@ -34,13 +33,11 @@ pub(super) struct Left {
     pub(super) reason: String,
 }
 
-impl fmt::Display for Left {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Left {
+    pub(super) fn line(&self, part: Part) -> String {
         let Self { engine, threads, reason } = self;
-        match threads {
-            Some(2..) => write!(f, "{engine} on two threads is left out: {reason}"),
-            _ => write!(f, "{engine} is left out: {reason}"),
-        }
+        let on = if *threads == Some(2) { " on two threads" } else { "" };
+        format!("{}{on} is left out: {reason}", engine.shown(part))
     }
 }
 

@@ -4,6 +4,31 @@ use std::fmt;
 
 use super::model::{Library, Model};
 
+/// What is asked of engines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Part {
+    Predictions,
+    Contributions,
+}
+
+impl Part {
+    /// Rows a call, unless others are asked for.
+    pub(super) fn rows(self) -> &'static [usize] {
+        match self {
+            Self::Predictions => &[1, 8, 64, 512, 4_096, 65_536],
+            Self::Contributions => &[1, 64, 512, 4_096],
+        }
+    }
+
+    /// The file beside a model of what its library says.
+    pub(super) fn expected(self) -> &'static str {
+        match self {
+            Self::Predictions => "expected.npy",
+            Self::Contributions => "contributions.npy",
+        }
+    }
+}
+
 /// Whoever predicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 #[value(rename_all = "snake_case")]
@@ -47,8 +72,13 @@ impl Engine {
         Self::Lleaves,
     ];
 
-    /// Whether this is a model of a library that it is made for. What it then can not run is told.
-    pub(super) fn knows(self, model: &Model) -> bool {
+    /// Whether it is made for models of this library, and for this. What it then can not run is told.
+    pub(super) fn knows(self, model: &Model, part: Part) -> bool {
+        let contributes = !matches!(self, Self::Onnxruntime | Self::Tl2cgen | Self::Lleaves | Self::LightgbmSingleRow);
+        let boosted = self != Self::Onedal || model.library != Library::Sklearn;
+        if part == Part::Contributions && !(contributes && boosted) {
+            return false;
+        }
         match self {
             Self::Arborgate | Self::Onnxruntime | Self::Onedal => true,
             Self::Tl2cgen => model.library != Library::Catboost,
@@ -59,7 +89,10 @@ impl Engine {
         }
     }
 
-    pub(super) fn takes(self, threads: usize) -> bool {
+    pub(super) fn takes(self, threads: usize, part: Part) -> bool {
+        if part == Part::Contributions {
+            return threads == 1;
+        }
         self != Self::LightgbmSingleRow || threads == 1
     }
 
@@ -88,18 +121,30 @@ impl Engine {
         }
     }
 
-    pub(super) fn program(self) -> Program {
+    pub(super) fn program(self, part: Part) -> Program {
+        let predicts = part == Part::Predictions;
+        let either = |one, other| if predicts { one } else { other };
         match self {
             Self::Arborgate => Program::Ours,
-            Self::Xgboost => Program::Wheel("xgboost", "xgboost/lib", "libxgboost.so"),
-            Self::Lightgbm => Program::Wheel("lightgbm", "lightgbm/lib", "lib_lightgbm.so"),
+            Self::Xgboost => Program::Wheel(either("xgboost", "xgboost_contributions"), "xgboost/lib", "libxgboost.so"),
+            Self::Lightgbm => {
+                Program::Wheel(either("lightgbm", "lightgbm_contributions"), "lightgbm/lib", "lib_lightgbm.so")
+            }
             Self::LightgbmSingleRow => Program::Wheel("lightgbm_single_row", "lightgbm/lib", "lib_lightgbm.so"),
             Self::Onnxruntime => Program::Wheel("onnxruntime", "onnxruntime/capi", "libonnxruntime.so."),
             Self::Tl2cgen => Program::Made("tl2cgen", "tl2cgen.so"),
             Self::Lleaves => Program::Made("lleaves", "lleaves.so"),
-            Self::Sklearn => Program::Python("sklearn_engine.py"),
-            Self::Catboost => Program::Python("catboost_engine.py"),
-            Self::Onedal => Program::Python("onedal_engine.py"),
+            Self::Sklearn => Program::Python(either("sklearn_engine.py", "shap_contributions.py")),
+            Self::Catboost => Program::Python(either("catboost_engine.py", "catboost_contributions.py")),
+            Self::Onedal => Program::Python(either("onedal_engine.py", "onedal_contributions.py")),
+        }
+    }
+
+    /// Its name in a table.
+    pub(super) fn shown(self, part: Part) -> String {
+        match (self, part) {
+            (Self::Sklearn, Part::Contributions) => "shap.TreeExplainer".to_owned(),
+            _ => self.to_string(),
         }
     }
 }

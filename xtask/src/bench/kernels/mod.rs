@@ -1,4 +1,5 @@
-//! The forest's kernels beside every engine that can run the same model, in one run: one table a model. The models, their
+//! The forest's kernels beside every engine that can run the same model, in one run: one table a model, and one of what it
+//! takes to explain predictions. The models, their
 //! training and the engines' programs are in `xtask/bench`; what they need and make is kept in `.tools/bench`.
 
 mod cells;
@@ -12,7 +13,7 @@ use std::path::PathBuf;
 
 use crate::error::{Error, Result};
 use cells::{Cells, Left, Pace};
-use engine::Engine;
+use engine::{Engine, Part};
 use model::Model;
 use prepare::Places;
 use process::Process;
@@ -23,13 +24,16 @@ pub(crate) struct Options {
     /// Of these models only: iris, cancer, xgb, multi, lgbm, catboost
     #[arg(long, value_delimiter = ',', default_values = model::NAMES)]
     models: Vec<String>,
+    /// Of these only
+    #[arg(long, value_delimiter = ',', value_enum, default_values_t = [Part::Predictions, Part::Contributions])]
+    parts: Vec<Part>,
     /// With these engines only
     #[arg(long, value_delimiter = ',', value_enum, default_values_t = Engine::ALL)]
     engines: Vec<Engine>,
-    /// Rows a call
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 64, 512, 4_096, 65_536])]
+    /// Rows a call; else 1, 8, 64, 512, 4096 and 65536, and to contributions 1, 64, 512 and 4096
+    #[arg(long, value_delimiter = ',')]
     rows: Vec<usize>,
-    /// Threads
+    /// Threads; contributions are measured on one
     #[arg(long, value_delimiter = ',', default_values_t = [1, 2])]
     threads: Vec<usize>,
     /// Each cell is measured this often, in turns with the other engines, and the quickest turn is taken
@@ -53,6 +57,10 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    fn rows(&self, part: Part) -> &[usize] {
+        if self.rows.is_empty() { part.rows() } else { &self.rows }
+    }
+
     fn pace(&self) -> Pace {
         match self.quick {
             true => Pace { rounds: 3, seconds: 0.04, longest: 0.5 },
@@ -67,60 +75,81 @@ pub(crate) fn run(options: &Options) -> Result {
         return Err(Error::Wrong(format!("{threads} threads are not measured, one or two are")));
     }
     let places = Places::new(options.folder.clone())?;
-    let mut models = Vec::new();
+    let mut tasks = Vec::new();
     for name in &options.models {
         let model = places.model(name)?;
-        let mut cells = Cells::default();
-        let mut ready = Vec::new();
-        for engine in options.engines.iter().copied().filter(|engine| engine.knows(&model)) {
-            match places.make(engine, &model) {
-                Ok(()) => ready.push(engine),
-                Err(reason) => cells.left.push(Left { engine, threads: None, reason }),
-            }
-        }
-        models.push((model, ready, cells));
+        tasks.extend(options.parts.iter().map(|part| Task::new(options, &places, model.clone(), *part)));
     }
     if options.prepare {
-        let left = models.iter().flat_map(|(model, _, cells)| cells.left.iter().map(move |left| (model, left)));
-        left.for_each(|(model, left)| println!("{}: {left}", model.name));
+        for Task { model, part, cells, .. } in &tasks {
+            cells.left.iter().for_each(|left| println!("{}: {}", model.name, left.line(*part)));
+        }
         return Ok(());
     }
     print!("{}", table::head(&places.versions()?, options.pace(), options.processor_time));
     let mut short = Vec::new();
     let mut wrong = Vec::new();
-    for (model, ready, mut cells) in models {
-        eprintln!("measuring {}", model.name);
+    for mut task in tasks {
         for threads in &options.threads {
-            measure(options, &places, &model, &ready, *threads, &mut cells);
+            task.measure(options, &places, *threads);
         }
-        let table = table::of(&model, &options.rows, &options.threads, &cells);
+        let table = table::of(&task.model, task.part, options.rows(task.part), &options.threads, &task.cells);
         print!("{}", table.text);
         short.extend(table.short);
-        wrong.extend(table.wrong.then_some(model.name));
+        wrong.extend(table.wrong.then_some(task.model.name));
     }
     print!("{}", table::end(&short));
-    if wrong.is_empty() {
-        Ok(())
-    } else {
-        Err(Error::Wrong(format!("other predictions than the library's: {}", wrong.join(", "))))
+    match wrong.as_slice() {
+        [] => Ok(()),
+        wrong => Err(Error::Wrong(format!("not what the library says: {}", wrong.join(", ")))),
     }
 }
 
-/// Fills the cells of one number of threads. An engine that can not go on is left out, with its reason.
-fn measure(options: &Options, places: &Places, model: &Model, ready: &[Engine], threads: usize, cells: &mut Cells) {
-    let mut running = Vec::new();
-    let able = |engine: &Engine| engine.takes(threads) && cells.left.iter().all(|left| left.engine != *engine);
-    for engine in ready.iter().copied().filter(able).collect::<Vec<_>>() {
-        let command = places.command(engine, model, threads).map_err(|error| error.with_causes());
-        match command.and_then(|command| Process::start(command, options.processor_time)) {
-            Ok((process, facts)) => {
-                cells.facts.push((engine, threads, facts));
-                running.push((engine, process));
+/// One table.
+struct Task {
+    model: Model,
+    part: Part,
+    ready: Vec<Engine>,
+    cells: Cells,
+}
+
+impl Task {
+    /// Makes what its engines need.
+    fn new(options: &Options, places: &Places, model: Model, part: Part) -> Self {
+        let mut task = Self { model, part, ready: Vec::new(), cells: Cells::default() };
+        let expected = places.expected(&task.model, part);
+        for engine in options.engines.iter().copied().filter(|engine| engine.knows(&task.model, part)) {
+            match expected.clone().and_then(|()| places.make(engine, &task.model, part)) {
+                Ok(()) => task.ready.push(engine),
+                Err(reason) => task.cells.left.push(Left { engine, threads: None, reason }),
             }
-            Err(reason) => cells.left.push(Left { engine, threads: Some(threads), reason }),
         }
+        task
     }
-    for size in &options.rows {
-        cells::measure(&mut running, threads, *size, options.pace(), cells);
+
+    /// Fills the cells of one number of threads. An engine that can not go on is left out, with its reason.
+    fn measure(&mut self, options: &Options, places: &Places, threads: usize) {
+        let Self { model, part, ready, cells } = self;
+        let able =
+            |engine: &&Engine| engine.takes(threads, *part) && cells.left.iter().all(|left| left.engine != **engine);
+        let able: Vec<Engine> = ready.iter().filter(able).copied().collect();
+        if able.is_empty() {
+            return;
+        }
+        eprintln!("measuring {}: {part:?}, threads: {threads}", model.name);
+        let mut running = Vec::new();
+        for engine in able {
+            let command = places.command(engine, model, *part, threads).map_err(|error| error.with_causes());
+            match command.and_then(|command| Process::start(command, options.processor_time)) {
+                Ok((process, facts)) => {
+                    cells.facts.push((engine, threads, facts));
+                    running.push((engine, process));
+                }
+                Err(reason) => cells.left.push(Left { engine, threads: Some(threads), reason }),
+            }
+        }
+        for size in options.rows(*part) {
+            cells::measure(&mut running, threads, *size, options.pace(), cells);
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::engine::Engine;
+use super::engine::{Engine, Part};
 use crate::error::{Error, Result};
 
 pub(super) const NAMES: [&str; 6] = ["iris", "cancer", "xgb", "multi", "lgbm", "catboost"];
@@ -28,7 +28,7 @@ pub(super) enum Library {
 }
 
 /// A trained model in its folder.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Model {
     pub(super) name: String,
     pub(super) folder: PathBuf,
@@ -58,19 +58,32 @@ impl Model {
         }
     }
 
-    /// How often the fastest other engine's speed is wanted in a call of so many rows, on one thread.
-    pub(super) fn target(&self, size: usize) -> f64 {
-        match (self.name.as_str(), size) {
+    /// How often the speed of whom targets are about is wanted in a call of so many rows, on one thread.
+    pub(super) fn target(&self, part: Part, size: usize) -> Option<f64> {
+        if part == Part::Contributions {
+            return self.rival(part).map(|_| 3.0);
+        }
+        Some(match (self.name.as_str(), size) {
             ("catboost", _) => 2.0,
             ("iris", ..8) => 1.5,
             (_, ..8) => 4.0,
             (_, ..512) => 3.0,
             _ => 5.0,
-        }
+        })
     }
 
     /// Whom the target is about, where it is not whoever is the fastest.
-    pub(super) fn rival(&self) -> Option<Engine> {
-        (self.library == Library::Catboost).then_some(Engine::Catboost)
+    pub(super) fn rival(&self, part: Part) -> Option<Engine> {
+        match (part, self.library) {
+            (Part::Predictions, Library::Catboost) => Some(Engine::Catboost),
+            (Part::Contributions, Library::Xgboost) => Some(Engine::Xgboost),
+            (Part::Contributions, Library::Lightgbm) => Some(Engine::Lightgbm),
+            _ => None,
+        }
+    }
+
+    /// How far a row's contributions may be from the library's, as a part of their sizes' sum: by the floats it has.
+    pub(super) fn bound(&self) -> f64 {
+        if self.library == Library::Xgboost { 1e-5 } else { 1e-9 }
     }
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::engine::{Engine, Program};
-use super::model::Model;
+use super::engine::{Engine, Part, Program};
+use super::model::{Library, Model};
 use crate::command;
 use crate::error::{Error, Result};
 use crate::{setup, workspace};
@@ -50,10 +50,22 @@ impl Places {
         Model::read(name, &self.models.join(name))
     }
 
+    /// What the library says of the rows, or why that can not be had.
+    pub(super) fn expected(&self, model: &Model, part: Part) -> Result<(), String> {
+        if model.folder.join(part.expected()).is_file() {
+            return Ok(());
+        }
+        if model.library == Library::Sklearn {
+            self.install("shap").map_err(|error| error.with_causes())?;
+        }
+        eprintln!("{}: contributions of its library", model.name);
+        said(LIMIT, self.script("libraries", "contributions.py").arg(&model.folder))
+    }
+
     /// Of every engine that is installed: the lists name them first, then what these need.
     pub(super) fn versions(&self) -> Result<Vec<String>> {
         let mut all = Vec::new();
-        for list in ["libraries", "onnx", "tl2cgen", "onedal", "lleaves"] {
+        for list in ["libraries", "onnx", "tl2cgen", "onedal", "lleaves", "shap"] {
             let path = self.list(list);
             let text = fs::read_to_string(&path).map_err(Error::io(format!("can not read {}", path.display())))?;
             let named = text.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.split_once("=="));
@@ -63,7 +75,10 @@ impl Places {
     }
 
     /// What an engine needs for a model, or why that can not be.
-    pub(super) fn make(&self, engine: Engine, model: &Model) -> Result<(), String> {
+    pub(super) fn make(&self, engine: Engine, model: &Model, part: Part) -> Result<(), String> {
+        if part == Part::Contributions && engine == Engine::Sklearn {
+            self.install("shap").map_err(|error| error.with_causes())?;
+        }
         if let Some(list) = engine.packages() {
             self.install(list).map_err(|error| error.with_causes())?;
             if engine == Engine::Onedal {
@@ -80,17 +95,20 @@ impl Places {
     }
 
     /// What measures an engine.
-    pub(super) fn command(&self, engine: Engine, model: &Model, threads: usize) -> Result<Command> {
-        let tables = [model.folder.join("rows.npy"), model.folder.join("expected.npy")];
+    pub(super) fn command(&self, engine: Engine, model: &Model, part: Part, threads: usize) -> Result<Command> {
+        let tables = [model.folder.join("rows.npy"), model.folder.join(part.expected())];
         let in_c = |name: &str, library: &Path, file: &Path| {
             let mut command = command::program(self.tools.join("engines"));
             command.arg(name).arg(threads.to_string()).arg(library).arg(file).args(&tables);
             command
         };
-        Ok(match engine.program() {
+        Ok(match engine.program(part) {
             Program::Ours => {
                 let mut command = command::program(&self.ours);
                 command.arg(&model.file).args(&tables).args(["--threads", &threads.to_string()]);
+                if part == Part::Contributions {
+                    command.args(["--contributions", &model.bound().to_string()]);
+                }
                 command
             }
             Program::Wheel(name, folder, start) => {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 /// For loading, and for one measurement beyond the time asked for.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(600);
 const LONGEST_REASON: usize = 200;
 
 /// What an engine says once it has loaded.

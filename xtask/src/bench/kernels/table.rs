@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use super::cells::{Cells, Pace};
-use super::engine::Engine;
+use super::engine::{Engine, Part};
 use super::model::Model;
+use super::process::Facts;
 
 /// Two threads are wanted to be so much faster than one from so many rows.
 const TWO_THREADS: (f64, usize) = (1.9, 4_096);
@@ -50,23 +51,25 @@ pub(super) fn end(short: &[String]) -> String {
     }
 }
 
-pub(super) fn of(model: &Model, sizes: &[usize], threads: &[usize], cells: &Cells) -> Table {
-    let mut lines = vec![format!("### {}", model.title()), String::new()];
-    lines.extend(facts(model, cells));
+pub(super) fn of(model: &Model, part: Part, sizes: &[usize], threads: &[usize], cells: &Cells) -> Table {
+    let of_what = if part == Part::Contributions { ": contributions (SHAP)" } else { "" };
+    let mut lines = vec![format!("### {}{of_what}", model.title()), String::new()];
+    lines.extend(facts(model, part, cells));
     lines.push(String::new());
     let heads: String = sizes.iter().map(|size| format!(" {} |", grouped(*size as f64))).collect();
     lines.push(format!("| µs a call; rows: | threads |{heads}"));
     lines.push(format!("|---|--:|{}", "--:|".repeat(sizes.len())));
     let mut short = Vec::new();
     for threads in threads {
-        lines.extend(engines(sizes, *threads, cells));
-        for ratios in ratios(model, sizes, *threads, cells) {
+        lines.extend(engines(part, sizes, *threads, cells));
+        for ratios in ratios(model, part, sizes, *threads, cells) {
             lines.push(ratios.line());
-            short.extend(ratios.short(model));
+            short.extend(ratios.short(model, part));
         }
     }
     lines.push(String::new());
-    let notes: Vec<String> = cells.left.iter().map(|left| format!("- {left}")).chain(wrong(cells)).collect();
+    let notes: Vec<String> =
+        cells.left.iter().map(|left| format!("- {}", left.line(part))).chain(wrong(part, cells)).collect();
     if !notes.is_empty() {
         lines.extend(notes);
         lines.push(String::new());
@@ -76,7 +79,7 @@ pub(super) fn of(model: &Model, sizes: &[usize], threads: &[usize], cells: &Cell
 }
 
 /// Of the model, and whether what ours predicts is right.
-fn facts(model: &Model, cells: &Cells) -> Vec<String> {
+fn facts(model: &Model, part: Part, cells: &Cells) -> Vec<String> {
     let mut lines = vec![format!("{} splits.", grouped(model.splits as f64))];
     let ours = cells.facts.iter().find(|(engine, ..)| *engine == Engine::Arborgate);
     if let Some((_, _, facts)) = ours {
@@ -95,19 +98,12 @@ fn facts(model: &Model, cells: &Cells) -> Vec<String> {
         }
         let _ = write!(line, "; read in {:.1} ms", facts.load_ms);
         lines.push(line + ".");
-        let (compared, differ) = (grouped(facts.compared as f64), facts.differ);
-        lines.push(match differ {
-            0 => format!("Its predictions equal the library's to the bit: {compared} compared, none differs."),
-            _ => format!(
-                "**{differ} of {compared} predictions differ** from the library's, by up to {:e}.",
-                facts.largest
-            ),
-        });
+        lines.push(verdict(model, part, facts));
     }
     let mut loads: Vec<String> = Vec::new();
     for (engine, threads, facts) in &cells.facts {
         if *threads == 1 && *engine != Engine::Arborgate {
-            loads.push(format!("{engine} {:.0}", facts.load_ms));
+            loads.push(format!("{} {:.0}", engine.shown(part), facts.load_ms));
         }
     }
     if !loads.is_empty() {
@@ -116,12 +112,33 @@ fn facts(model: &Model, cells: &Cells) -> Vec<String> {
     lines
 }
 
-fn engines(sizes: &[usize], threads: usize, cells: &Cells) -> Vec<String> {
+fn verdict(model: &Model, part: Part, facts: &Facts) -> String {
+    let Facts { differ, largest, .. } = facts;
+    let (compared, bound) = (grouped(facts.compared as f64), model.bound());
+    match (part, differ) {
+        (Part::Predictions, 0) => {
+            format!("Its predictions equal the library's to the bit: {compared} compared, none differs.")
+        }
+        (Part::Predictions, _) => {
+            format!("**{differ} of {compared} predictions differ** from the library's, by up to {largest:e}.")
+        }
+        (Part::Contributions, 0) => format!(
+            "Its contributions are the library's, within {bound:e} of the sum of a row's: {compared} rows compared, {largest:.1e} \
+             at most."
+        ),
+        (Part::Contributions, _) => format!(
+            "**Contributions to {differ} of {compared} rows differ** from the library's by more than {bound:e} of the row's sum, \
+             by up to {largest:e}."
+        ),
+    }
+}
+
+fn engines(part: Part, sizes: &[usize], threads: usize, cells: &Cells) -> Vec<String> {
     let row = |engine: Engine| {
         let times: Vec<Option<f64>> = sizes.iter().map(|size| cells.us(engine, threads, *size)).collect();
         let shown = |us: &Option<f64>| us.map_or(" |".to_owned(), |us| format!(" {} |", grouped(us)));
         let texts: String = times.iter().map(shown).collect();
-        times.iter().any(Option::is_some).then(|| format!("| {engine} | {threads} |{texts}"))
+        times.iter().any(Option::is_some).then(|| format!("| {} | {threads} |{texts}", engine.shown(part)))
     };
     Engine::ALL.into_iter().filter_map(row).collect()
 }
@@ -141,21 +158,24 @@ struct Ratios {
 }
 
 /// Those below the lines of so many threads: to the best other, to the one that targets are about, to ours on one thread.
-fn ratios(model: &Model, sizes: &[usize], threads: usize, cells: &Cells) -> Vec<Ratios> {
+fn ratios(model: &Model, part: Part, sizes: &[usize], threads: usize, cells: &Cells) -> Vec<Ratios> {
     let line = |name: String, of: &dyn Fn(usize) -> Option<Ratio>| {
         let cells = sizes.iter().map(|size| (*size, of(*size))).collect();
         Ratios { name, threads, cells }
     };
     let ours = |size| cells.us(Engine::Arborgate, threads, size);
-    let target = |size| (threads == 1).then(|| model.target(size));
-    let mut all = vec![line("the best other ÷ Arborgate".to_owned(), &|size| {
-        let target = if model.rival().is_some() { None } else { target(size) };
-        Some(Ratio { ratio: cells.best(threads, size)? / ours(size)?, target })
-    })];
-    all.extend(model.rival().map(|rival| {
-        line(format!("{rival} ÷ Arborgate"), &|size| {
-            Some(Ratio { ratio: cells.us(rival, threads, size)? / ours(size)?, target: target(size) })
-        })
+    let to = |other: Option<f64>, size, target| Some(Ratio { ratio: other? / ours(size)?, target });
+    let target = |size| model.target(part, size).filter(|_| threads == 1);
+    let mut all = Vec::new();
+    let rival = model.rival(part);
+    let of_rival = |size| rival.and_then(|rival| cells.us(rival, threads, size));
+    if sizes.iter().any(|size| cells.best(threads, *size) != of_rival(*size)) {
+        all.push(line("the best other ÷ Arborgate".to_owned(), &|size| {
+            to(cells.best(threads, size), size, target(size).filter(|_| rival.is_none()))
+        }));
+    }
+    all.extend(rival.map(|rival| {
+        line(format!("{} ÷ Arborgate", rival.shown(part)), &|size| to(of_rival(size), size, target(size)))
     }));
     all.extend((threads == 2).then(|| {
         line("Arborgate, one thread ÷ two".to_owned(), &|size| {
@@ -184,11 +204,12 @@ impl Ratios {
         line
     }
 
-    fn short(&self, model: &Model) -> Vec<String> {
+    fn short(&self, model: &Model, part: Part) -> Vec<String> {
+        let of_what = if part == Part::Contributions { " contributions" } else { "" };
         let short = self.cells.iter().filter_map(|(size, ratio)| match ratio {
             Some(Ratio { ratio, target: Some(target) }) if ratio < target => {
                 let size = grouped(*size as f64);
-                Some(format!("{}, rows {size}: {} {ratio:.2}, wanted {target}", model.name, self.name))
+                Some(format!("{}{of_what}, rows {size}: {} {ratio:.2}, wanted {target}", model.name, self.name))
             }
             _ => None,
         });
@@ -197,12 +218,16 @@ impl Ratios {
 }
 
 /// A benchmark of a wrong answer is worthless: who gives one is named.
-fn wrong(cells: &Cells) -> Vec<String> {
-    let line = |(engine, threads, facts): &(Engine, usize, super::process::Facts)| {
+fn wrong(part: Part, cells: &Cells) -> Vec<String> {
+    let line = |(engine, threads, facts): &(Engine, usize, Facts)| {
         let others = *engine != Engine::Arborgate && *threads == 1 && facts.differ > 0;
         let (differ, compared, largest) = (facts.differ, facts.compared, facts.largest);
-        others
-            .then(|| format!("- {engine}: {differ} of {compared} rows are more than 1e-4 off, by up to {largest:.2e}"))
+        others.then(|| {
+            format!(
+                "- {}: {differ} of {compared} rows are more than 1e-4 off, by up to {largest:.2e}",
+                engine.shown(part)
+            )
+        })
     };
     cells.facts.iter().filter_map(line).collect()
 }
@@ -260,7 +285,7 @@ mod tests {
         ] {
             cells.measured.push((engine, threads, size, us));
         }
-        let Table { text, short, wrong } = of(&model, &[1, 4_096], &[1, 2], &cells);
+        let Table { text, short, wrong } = of(&model, Part::Predictions, &[1, 4_096], &[1, 2], &cells);
         for line in [
             "| µs a call; rows: | threads | 1 | 4,096 |",
             "| XGBoost (C) | 1 | 400 | 6,000 |",
