@@ -14,6 +14,8 @@ pub(super) struct Pace {
     pub(super) seconds: f64,
     /// After so many a cell has no further round.
     pub(super) longest: f64,
+    /// A cell is left empty where a call takes longer, by what fewer rows took.
+    pub(super) longest_call: f64,
 }
 
 /// What was measured of a model.
@@ -47,6 +49,12 @@ impl Cells {
         of.map(|cell| cell.3)
     }
 
+    /// What a call may take, by the last one that was measured.
+    fn guess(&self, engine: Engine, threads: usize, size: usize) -> Option<f64> {
+        let last = self.measured.iter().rfind(|cell| (cell.0, cell.1) == (engine, threads))?;
+        Some(last.3 * size as f64 / last.2.max(1) as f64)
+    }
+
     /// The fastest of the others.
     pub(super) fn best(&self, threads: usize, size: usize) -> Option<f64> {
         let others = Engine::ALL.into_iter().filter(|engine| *engine != Engine::Arborgate);
@@ -65,11 +73,16 @@ pub(super) fn measure(
     cells: &mut Cells,
 ) {
     let mut column: Vec<Turns> = Vec::new();
+    let too_long: Vec<Engine> = running
+        .iter()
+        .map(|(engine, _)| *engine)
+        .filter(|engine| cells.guess(*engine, threads, size).is_some_and(|us| us > pace.longest_call * 1e6))
+        .collect();
     for round in 0..=pace.rounds {
         running.retain_mut(|(engine, process)| {
             let at = column.iter().position(|of| of.engine == *engine);
             let spent = at.and_then(|at| column.get(at)).map_or(0.0, |of| of.spent);
-            if !engine.measures(size) || spent > pace.longest {
+            if !engine.measures(size) || spent > pace.longest || too_long.contains(engine) {
                 return true;
             }
             let start = Instant::now();

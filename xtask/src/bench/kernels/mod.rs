@@ -42,10 +42,10 @@ pub(crate) struct Options {
     /// For each turn
     #[arg(long, default_value_t = 0.08)]
     seconds: f64,
-    /// Few and short turns, for a first look
+    /// Few and short turns, and no calls of more than five seconds: for a first look
     #[arg(long, conflicts_with_all = ["rounds", "seconds"])]
     quick: bool,
-    /// Count the time of the processor, not of the clock: where other work runs; means something for one thread only
+    /// Count the time of the processor, not of the clock, where other work runs: for one thread only
     #[arg(long)]
     processor_time: bool,
     /// Where trained models are kept
@@ -61,10 +61,15 @@ impl Options {
         if self.rows.is_empty() { part.rows() } else { &self.rows }
     }
 
+    fn threads(&self) -> Vec<usize> {
+        // the time of two threads is the sum of theirs, with what they wait for each other
+        self.threads.iter().copied().filter(|threads| *threads == 1 || !self.processor_time).collect()
+    }
+
     fn pace(&self) -> Pace {
         match self.quick {
-            true => Pace { rounds: 3, seconds: 0.04, longest: 0.5 },
-            false => Pace { rounds: self.rounds, seconds: self.seconds, longest: 4.0 },
+            true => Pace { rounds: 3, seconds: 0.04, longest: 0.5, longest_call: 5.0 },
+            false => Pace { rounds: self.rounds, seconds: self.seconds, longest: 4.0, longest_call: f64::INFINITY },
         }
     }
 }
@@ -90,10 +95,10 @@ pub(crate) fn run(options: &Options) -> Result {
     let mut short = Vec::new();
     let mut wrong = Vec::new();
     for mut task in tasks {
-        for threads in &options.threads {
-            task.measure(options, &places, *threads);
+        for threads in options.threads() {
+            task.measure(options, &places, threads);
         }
-        let table = table::of(&task.model, task.part, options.rows(task.part), &options.threads, &task.cells);
+        let table = table::of(&task.model, task.part, options.rows(task.part), &options.threads(), &task.cells);
         print!("{}", table.text);
         short.extend(table.short);
         wrong.extend(table.wrong.then_some(task.model.name));

@@ -25,7 +25,7 @@ pub(super) fn head(versions: &[String], pace: Pace, processor_time: bool) -> Str
     let Pace { rounds, seconds, .. } = pace;
     let machine = machine().unwrap_or_else(|| "an unknown machine".to_owned());
     format!(
-        "One run on {machine}, of {}.\n\n\
+        "## The forest: `cargo xtask bench kernels`\n\nOne run on {machine}, of {}.\n\n\
          µs a call by {clock}, each call with other rows than the one before: the lower quartile of a turn, and the best of up \
          to {rounds} turns of {seconds} s, in which all engines of a model take turns. Engines marked (C) are called from C, \
          ours from Rust, the others from Python.\n\n",
