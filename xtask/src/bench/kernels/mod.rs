@@ -91,7 +91,7 @@ pub(crate) fn run(options: &Options) -> Result {
         }
         return Ok(());
     }
-    print!("{}", table::head(&places.versions()?, options.pace(), options.processor_time));
+    print!("{}", table::head(&places.versions(), options.pace(), options.processor_time));
     let mut short = Vec::new();
     let mut wrong = Vec::new();
     for mut task in tasks {

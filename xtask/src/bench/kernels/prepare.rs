@@ -1,5 +1,7 @@
 //! Environments, programs and models: made once, then kept. What can not be had for one engine leaves that one out.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,6 +24,7 @@ pub(super) struct Places {
     tools: PathBuf,
     models: PathBuf,
     ours: PathBuf,
+    installed: RefCell<BTreeMap<&'static str, Result<(), String>>>,
 }
 
 impl Places {
@@ -34,8 +37,8 @@ impl Places {
         let example = ["build", "--release", "--locked", "--package", "arborgate-forest", "--example", "kernels"];
         command::run(command::cargo().args(example))?;
         let ours = workspace::metadata()?.target_directory.join("release/examples/kernels").into_std_path_buf();
-        let places = Self { sources, tools, models, ours };
-        places.install("libraries")?;
+        let places = Self { sources, tools, models, ours, installed: RefCell::default() };
+        places.install("libraries").map_err(Error::Wrong)?;
         places.compile()?;
         Ok(places)
     }
@@ -56,33 +59,33 @@ impl Places {
             return Ok(());
         }
         if model.library == Library::Sklearn {
-            self.install("shap").map_err(|error| error.with_causes())?;
+            self.install("shap")?;
         }
         eprintln!("{}: contributions of its library", model.name);
         said(LIMIT, self.script("libraries", "contributions.py").arg(&model.folder))
     }
 
-    /// Of every engine that is installed: the lists name them first, then what these need.
-    pub(super) fn versions(&self) -> Result<Vec<String>> {
-        let mut all = Vec::new();
-        for list in ["libraries", "onnx", "tl2cgen", "onedal", "lleaves", "shap"] {
-            let path = self.list(list);
-            let text = fs::read_to_string(&path).map_err(Error::io(format!("can not read {}", path.display())))?;
-            let named = text.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.split_once("=="));
-            all.extend(named.map(|(name, version)| format!("{name} {version}")));
-        }
-        Ok(all)
+    /// Of what is installed: the lists name first what is meant, then what that needs.
+    pub(super) fn versions(&self) -> Vec<String> {
+        let lists = ["libraries", "onnx", "tl2cgen", "onedal", "lleaves", "shap"];
+        let installed =
+            lists.iter().filter_map(|list| fs::read_to_string(self.environment(list).join(stamp(list))).ok());
+        let named = |text: String| -> Vec<String> {
+            let lines = text.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.split_once("=="));
+            lines.map(|(name, version)| format!("{name} {version}")).collect()
+        };
+        installed.flat_map(named).collect()
     }
 
     /// What an engine needs for a model, or why that can not be.
     pub(super) fn make(&self, engine: Engine, model: &Model, part: Part) -> Result<(), String> {
         if part == Part::Contributions && engine == Engine::Sklearn {
-            self.install("shap").map_err(|error| error.with_causes())?;
+            self.install("shap")?;
         }
         if let Some(list) = engine.packages() {
-            self.install(list).map_err(|error| error.with_causes())?;
+            self.install(list)?;
             if engine == Engine::Onedal {
-                self.install("tl2cgen").map_err(|error| error.with_causes())?;
+                self.install("tl2cgen")?;
             }
         }
         let Some((script, made)) = engine.made() else { return Ok(()) };
@@ -130,14 +133,19 @@ impl Places {
         self.tools.join(if list == "lleaves" { "lleaves" } else { "python" })
     }
 
-    fn list(&self, name: &str) -> PathBuf {
-        self.sources.join("requirements").join(name).with_extension("txt")
+    /// Packages of a list, tried once; else what can not be had.
+    fn install(&self, list: &'static str) -> Result<(), String> {
+        self.installed.borrow_mut().entry(list).or_insert_with(|| self.install_now(list)).clone()
     }
 
-    fn install(&self, list: &str) -> Result {
-        let wanted = self.list(list);
+    fn install_now(&self, list: &str) -> Result<(), String> {
+        let wanted = self.sources.join("requirements").join(list).with_extension("txt");
         // the lists are whole, and leave out what is large and not used
-        setup::packages(&self.environment(list), &wanted, &format!("installed-{list}.txt"), &["--no-deps"])
+        let done = setup::packages(&self.environment(list), &wanted, &stamp(list), &["--no-deps"]);
+        done.map_err(|error| {
+            eprintln!("{}", error.with_causes());
+            format!("the packages of xtask/bench/requirements/{list}.txt can not be installed")
+        })
     }
 
     fn script(&self, list: &str, script: &str) -> Command {
@@ -172,6 +180,11 @@ impl Places {
         cc.args(["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o"]).arg(self.tools.join("engines"));
         command::run(cc.args(sources).args(["-ldl", "-lm"]))
     }
+}
+
+/// What says in an environment that a list is in.
+fn stamp(list: &str) -> String {
+    format!("installed-{list}.txt")
 }
 
 /// Runs it, and on failure gives the last line that it said.
