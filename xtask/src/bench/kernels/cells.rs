@@ -49,10 +49,12 @@ impl Cells {
         of.map(|cell| cell.3)
     }
 
-    /// What a call may take, by the last one that was measured.
+    /// What a call may take, by the last two sizes that were measured: some engines take long before the first row.
     fn guess(&self, engine: Engine, threads: usize, size: usize) -> Option<f64> {
-        let last = self.measured.iter().rfind(|cell| (cell.0, cell.1) == (engine, threads))?;
-        Some(last.3 * size as f64 / last.2.max(1) as f64)
+        let mut last = self.measured.iter().rev().filter(|cell| (cell.0, cell.1) == (engine, threads));
+        let (one, two) = (last.next()?, last.next()?);
+        let each = (one.3 - two.3) / (one.2 as f64 - two.2 as f64);
+        Some(one.3 + each * (size as f64 - one.2 as f64))
     }
 
     /// The fastest of the others.
