@@ -51,7 +51,7 @@ pub(crate) struct Options {
     /// Where trained models are kept
     #[arg(long)]
     folder: Option<PathBuf>,
-    /// Train the models, compile what is compiled, and measure nothing
+    /// Train the models, compile what is compiled, and measure nothing: half an hour or more of two cores, once
     #[arg(long)]
     prepare: bool,
 }
