@@ -59,6 +59,7 @@ fn faults_say_row_line_and_column() {
     refused(Format::Csv, b"\n\n", "it has no header");
     refused(Format::Csv, b"a,b\n1,2\n3\n", "row 2 (line 3) has 1 cells where the header has 2");
     refused(Format::Csv, b"a,b\r\n1,2\r\n3,4,5\r\n", "row 2 (line 3) has 3 cells where the header has 2");
+    refused(Format::Csv, b"a,b\r\n1,2\r\n3,x\r\n", "row 2 (line 3), column \"b\"");
     refused(Format::Csv, b"a,b\n1,2\n3,\"x\ny\"\n", "row 2 (line 3), column \"b\" must be a number, not \"x\\ny\"");
     refused(Format::Csv, b"a,b\n1,2\n3,\xff\n", "row 2 (line 3), column \"b\" is no UTF-8 text");
     refused(Format::Csv, b"a,\xff\n1,2\n", "its header is no UTF-8 text");

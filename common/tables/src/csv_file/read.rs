@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 
-use csv::{ByteRecord, ReaderBuilder};
+use csv::{ByteRecord, Position, ReaderBuilder};
 
 use crate::block::{Block, Float, block};
 use crate::column::{Cell, Column, Kind, Take, Width, is_missing};
@@ -28,6 +28,9 @@ struct Counted {
     file: File,
     read: u64,
     row_began: u64,
+    /// Whether the first line ends with CR LF; `None` before its end.
+    has_cr: Option<bool>,
+    last: u8,
 }
 
 impl Read for Counted {
@@ -38,15 +41,30 @@ impl Read for Counted {
         }
         let count = self.file.read(into)?;
         self.read += count as u64;
+        let read = into.get(..count).unwrap_or_default();
+        if self.has_cr.is_none()
+            && let Some(end) = read.iter().position(|byte| *byte == b'\n')
+        {
+            let before = end.checked_sub(1).map_or(Some(self.last), |at| read.get(at).copied());
+            self.has_cr = Some(before == Some(b'\r'));
+        }
+        self.last = read.last().copied().unwrap_or(self.last);
         Ok(count)
+    }
+}
+
+impl Counted {
+    /// Where a row begins; a CSV reader has taken the CR before it, and not the LF, and counts by that.
+    fn line(&self, position: Option<&Position>) -> Option<u64> {
+        position.map(|at| at.line() + u64::from(self.has_cr == Some(true)))
     }
 }
 
 impl CsvTable {
     pub(crate) fn open(file: File, size: u64) -> Result<(Self, Vec<Column>), Error> {
-        let counted = Counted { file, read: 0, row_began: 0 };
+        let counted = Counted { file, read: 0, row_began: 0, has_cr: None, last: 0 };
         let mut reader = ReaderBuilder::new().buffer_capacity(BUFFER).from_reader(counted);
-        let header = reader.byte_headers().map_err(|error| failed(error, 0))?;
+        let header = reader.byte_headers().map_err(|error| failed(error, 0, |at| at.map(Position::line)))?;
         if header.is_empty() {
             return Err(Error::content("it has no header, only empty lines"));
         }
@@ -76,14 +94,15 @@ impl CsvTable {
     }
 }
 
-fn failed(error: csv::Error, rows: u64) -> Error {
+fn failed(error: csv::Error, rows: u64, line: impl Fn(Option<&Position>) -> Option<u64>) -> Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
             Error::Damaged { rows, message: error.to_string() }
         }
         csv::ErrorKind::Io(error) => Error::Read(error),
         csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
-            Error::Ragged { row: rows + 1, line: pos.map_or(0, |at| at.line()), found: len, expected: expected_len }
+            let line = line(pos.as_ref()).unwrap_or(0);
+            Error::Ragged { row: rows + 1, line, found: len, expected: expected_len }
         }
         other => Error::Damaged { rows, message: format!("{other:?}") },
     }
@@ -141,11 +160,13 @@ impl CsvReader {
         let Self { table, order, next, record, .. } = self;
         let counted = table.reader.get_mut();
         counted.row_began = counted.read;
-        if !table.reader.read_byte_record(record).map_err(|error| failed(error, *next))? {
+        let read = table.reader.read_byte_record(record);
+        let counted = table.reader.get_ref();
+        if !read.map_err(|error| failed(error, *next, |at| counted.line(at)))? {
             return Ok(false);
         }
         for (place, wanted) in order.wanted.iter().enumerate() {
-            let fault = |message| order.fault(*next, record.position().map(|at| at.line()), place, message);
+            let fault = |message| order.fault(*next, counted.line(record.position()), place, message);
             let bytes = record.get(wanted.column).unwrap_or_default();
             let text = std::str::from_utf8(bytes).map_err(|_| fault("is no UTF-8 text".to_owned()))?;
             values.push(match &wanted.take {

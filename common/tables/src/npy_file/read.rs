@@ -27,7 +27,8 @@ impl NpyTable {
         let (text, start) = header_text(&file)?;
         let header = header::parse(&text)?;
         let numbers = u128::from(header.rows) * header.columns as u128;
-        let (wanted, there) = (numbers * header.number.bytes as u128, u128::from(size.saturating_sub(start)));
+        let (wanted, there) =
+            (numbers.saturating_mul(header.number.bytes as u128), u128::from(size.saturating_sub(start)));
         if wanted != there {
             let (Header { rows, columns, number, .. }, what) =
                 (header, if wanted > there { "it is cut off" } else { "something follows the array" });
