@@ -8,11 +8,13 @@ use arrow_array::RecordBatch;
 use arrow_schema::DataType;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::basic::Compression;
+use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 
 use super::array;
 use crate::block::{Block, Float, block};
 use crate::column::{Column, Kind, Take, Width};
-use crate::error::Error;
+use crate::error::{Error, quoted};
 use crate::read::{Order, Reader};
 
 /// Rows of a batch, at most: the file's own number of rows is not to be trusted.
@@ -36,6 +38,7 @@ impl ParquetTable {
         let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| error.to_string()))
             .map_err(refused)?;
         let groups = builder.metadata().row_groups();
+        groups.iter().flat_map(RowGroupMetaData::columns).try_for_each(packed)?;
         let rows = groups.iter().try_fold(0_u64, |sum, group| sum.checked_add(u64::try_from(group.num_rows()).ok()?));
         let rows = rows.ok_or_else(|| refused("its numbers of rows are none".to_owned()))?;
         let column =
@@ -62,6 +65,18 @@ impl ParquetTable {
         let places = order.wanted.iter().map(|wanted| read.binary_search(&wanted.column).unwrap_or(0)).collect();
         Ok(ParquetReader { reader, order, places, next: 0, rows: self.rows })
     }
+}
+
+/// Brotli is left out for its size.
+fn packed(column: &ColumnChunkMetaData) -> Result<(), Error> {
+    let codec = match column.compression() {
+        Compression::BROTLI(_) => "Brotli",
+        Compression::LZO => "LZO",
+        _ => return Ok(()),
+    };
+    let name = column.column_descr().path().string();
+    let message = format!("is packed with {codec}, which is not read: write it with Zstandard, Snappy, gzip or LZ4");
+    Err(Error::Column { column: quoted(&name), message })
 }
 
 /// The decoder takes what a file says for true in places, and panics where it is not.
