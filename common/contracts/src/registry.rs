@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{ModelName, Version};
 use crate::subject::Key;
+use crate::wire::Asked;
 
 /// The manifest's own format.
 pub const MANIFEST_FORMAT: u32 = 1;
@@ -51,6 +52,9 @@ pub struct Manifest {
     pub classes: Vec<Vec<Class>>,
     /// How many values a regressor gives, or how many labels a classifier gives: at least 1.
     pub outputs: u32,
+    /// How many margins the trees sum to: at least 1; 0 in a manifest of a binary that did not say it.
+    #[serde(default)]
+    pub margins: u32,
     /// Trees.
     pub trees: u32,
     /// Nodes of all trees.
@@ -69,6 +73,23 @@ impl Manifest {
             Task::Classification => self.classes.iter().map(Vec::len).sum(),
             Task::Regression | Task::OutlierDetection => self.outputs as usize,
         }
+    }
+
+    /// How many margins the trees sum to; where the manifest does not say it, as many as there are values.
+    pub fn margins(&self) -> usize {
+        if self.margins > 0 { self.margins as usize } else { self.width() }
+    }
+
+    /// Bytes that a row takes in a reply to what is asked.
+    pub fn reply_row(&self, asked: Asked) -> usize {
+        let of = |kind: Asked, count: usize| if asked.has(kind) { count } else { 0 };
+        let margins = self.margins();
+        let contributions = margins.saturating_mul(self.features.len() + 1);
+        let floats = of(Asked::VALUES, self.width())
+            .saturating_add(of(Asked::MARGINS, margins))
+            .saturating_add(of(Asked::CONTRIBUTIONS, contributions));
+        let indexes = of(Asked::LABELS, self.classes.len()) + of(Asked::LEAVES, self.trees as usize);
+        floats.saturating_mul(8).saturating_add(indexes.saturating_mul(4))
     }
 }
 

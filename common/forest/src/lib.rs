@@ -15,7 +15,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! [`Explainer`] says what each feature contributed to a row's margins, [`Model::importance`] what it matters to the model.
+//! [`Explainer`] says what each feature contributed to a row's margins, [`Leaves`] in which leaf of each tree the row ends,
+//! [`Model::importance`] what a feature matters to the model.
 //!
 //! # What it reads
 //!
@@ -72,12 +73,14 @@
 //!
 //! `formats` finds out what the bytes are and has a reader for each format, which ends in a [`Model`]; `model` holds only legal
 //! ensembles and says by which rules they are summed; `link` has each library's transforms; `compiled` lays a model out and
-//! `predict` runs it; `explain` lays it out in its own way, for contributions. Nothing behind `formats` knows a file.
+//! `predict` runs it; `explain` lays it out in its own way, for contributions; `leaves` walks it as it is. Nothing behind
+//! `formats` knows a file.
 
 mod compiled;
 mod error;
 mod explain;
 mod formats;
+mod leaves;
 mod limits;
 mod link;
 mod model;
@@ -87,6 +90,7 @@ pub use compiled::{CompileError, Compiled};
 pub use error::Error;
 pub use explain::{ExplainError, Explainer, ImportanceKind};
 pub use formats::catboost_category;
+pub use leaves::Leaves;
 pub use limits::{Limits, Options, Rounds};
 pub use link::{
     CatBoostLink, LightGbmConvert, LightGbmLink, Link, OnnxLink, OnnxPair, OnnxTransform, SklearnLink, XgboostCurve,

@@ -48,10 +48,13 @@ impl Operation {
 const VERSION: &str = "/v1/models/{model}/versions/{version}";
 
 /// Every operation; the most frequent first.
-pub static OPERATIONS: [Operation; 22] = [
+pub static OPERATIONS: [Operation; 24] = [
     operation("predict", Method::POST, "/predict", Needs(ModelsPredict)).refusing(&[404]),
     operation("predict_model", Method::POST, "/v1/models/{model}/predict", Needs(ModelsPredict)).refusing(&[404]),
     operation("predict_version", Method::POST, "/v1/models/{model}/versions/{version}/predict", Needs(ModelsPredict))
+        .refusing(&[404]),
+    operation("explain_model", Method::POST, "/v1/models/{model}/explain", Needs(ModelsPredict)).refusing(&[404]),
+    operation("explain_version", Method::POST, "/v1/models/{model}/versions/{version}/explain", Needs(ModelsPredict))
         .refusing(&[404]),
     operation("token", Method::POST, "/token", Public).refusing(&[401, 403]),
     operation("encrypt", Method::POST, "/encrypt", Needs(CryptoEncrypt)),

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `predict` | the way of a prediction message; passes no mailbox |
 //! | `pool`, `job`, `kernel` | threads that compute, fairly and bounded; what they compute for whom; with what |
+//! | `ways` | by what is asked of a version: which line, with which kernel |
 //! | `keeper`, `model`, `table` | follows the registry; an actor for each version; what is held now |
 //! | `artifact` | from an object to a model that computes: fetched, checked, read, compiled, tried |
 //! | `registry` | operations `register` and `remove` |
@@ -24,6 +25,7 @@ mod predict;
 mod registry;
 mod running;
 mod table;
+mod ways;
 
 pub use config::{ArtifactLimits, Config, ModelLimits};
 pub use error::Error;

@@ -18,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::pool::Lines;
 use crate::signalled;
 use crate::table::{Loaded, Table, Wish};
+use crate::ways::{Source, Ways};
 
 /// The first pause after a failed load; each one more doubles it.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -120,8 +121,9 @@ impl ModelVersion {
         let Manifest { model, version, object, size, digest, .. } = &**manifest;
         let artifact = worker.loader.load(Announced { object, size: *size, digest }).await?;
         artifact::check(manifest, &artifact)?;
-        let line = worker.lines.open(Arc::new(artifact.compiled), artifact.trial_ns);
-        if !worker.table.put(model, version, *wish, Arc::new(Loaded { line })) {
+        let source = Source { loader: worker.loader.clone(), manifest: Arc::clone(manifest) };
+        let ways = Ways::new(artifact.compiled, artifact.trial_ns, worker.lines.clone(), source);
+        if !worker.table.put(model, version, *wish, Arc::new(Loaded { ways })) {
             return Ok(None);
         }
         let entry = Entry { worker: Arc::clone(worker), manifest: Arc::clone(manifest), wish: *wish };

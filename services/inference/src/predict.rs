@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arborgate_bus::{Handler, Incoming};
-use arborgate_contracts::wire::{PredictRequest, Segment, WireError};
+use arborgate_contracts::wire::{Asked, PredictRequest, Segment, WireError};
 use arborgate_contracts::{ErrorCode, ModelName, ServiceError, TraceContext, Version};
 use arborgate_runtime::telemetry;
 use async_trait::async_trait;
@@ -32,14 +32,26 @@ pub(crate) struct Predict {
 impl Handler for Predict {
     async fn handle(&self, request: Incoming) -> Result<Bytes, ServiceError> {
         let arrived = Instant::now();
-        let PredictRequest { header, segments } =
+        let PredictRequest { header, asked, segments } =
             PredictRequest::read(&request.payload).map_err(|error| self.unreadable(&error))?;
         let Some(loaded) = self.table.get(&header.model, &header.version) else {
             self.metrics.refused(Reason::NotHeld);
             let detail = format!("this worker does not hold {} version {}; ask another", header.model, header.version);
             return Err(ServiceError::new(ErrorCode::Unavailable, detail));
         };
-        let kernel = loaded.line.kernel();
+        let other;
+        let line = if asked == Asked::DEFAULT {
+            loaded.ways.line()
+        } else {
+            // Boxed: the future of what is asked all the time stays small.
+            other = Box::pin(loaded.ways.other(asked)).await?;
+            &*other
+        };
+        let kernel = line.kernel();
+        if kernel.width() + kernel.labels() == 0 {
+            self.metrics.refused(Reason::Invalid);
+            return Err(ServiceError::new(ErrorCode::Invalid, "this model has nothing of what is asked"));
+        }
         let refusals = self.refusals(&segments, header.columns as usize, kernel);
         let spans = spans(&segments, request.meta.trace, &header.model, &header.version);
         let shape = (kernel.columns(), kernel.width(), kernel.labels());
@@ -47,7 +59,7 @@ impl Handler for Predict {
         let job = Arc::new(Job::new(segments, refusals, shape, arrived));
         if waits {
             let abandon = job.abandon_on_drop();
-            loaded.line.push(&job);
+            line.push(&job);
             job.finished().await;
             drop(abandon);
         }

@@ -11,11 +11,11 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::metrics::Metrics;
-use crate::pool::Line;
+use crate::ways::Ways;
 
 /// A model that answers.
 pub(crate) struct Loaded {
-    pub(crate) line: Line,
+    pub(crate) ways: Ways,
 }
 
 /// Which want a model was loaded for: each one is new.

@@ -1,6 +1,6 @@
 //! Reading the layout: every length is checked against the bytes that are there before anything is allocated.
 
-use super::{LAYOUT, WireError};
+use super::WireError;
 
 pub(super) struct Cursor<'a> {
     all: &'a [u8],
@@ -53,12 +53,13 @@ impl<'a> Cursor<'a> {
         self.take(len, what)
     }
 
-    pub(super) fn start(&mut self, magic: &[u8; 2]) -> Result<(), WireError> {
+    /// The layout version, one of `known`.
+    pub(super) fn start(&mut self, magic: &[u8; 2], known: &[u8]) -> Result<u8, WireError> {
         if self.take(2, "magic")? != magic {
             return Err(WireError::Illegal { at: 0, what: "magic" });
         }
         match self.u8("layout version")? {
-            LAYOUT => Ok(()),
+            layout if known.contains(&layout) => Ok(layout),
             found => Err(WireError::Version { found }),
         }
     }

@@ -19,18 +19,18 @@ pub struct Answer {
     pub computed_us: u32,
     /// How many.
     pub rows: u32,
-    /// Row after row, [`Reply::width`] each.
+    /// Row after row, [`Reply::width`] each: of what was asked the values, the margins and the contributions.
     pub values: Vec<f64>,
-    /// Row after row, [`Reply::labels`] each: indexes into the classes.
+    /// Row after row, [`Reply::labels`] each: of what was asked the indexes of the classes and of the leaves.
     pub labels: Vec<u32>,
 }
 
 /// A reply, read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reply {
-    /// Values a row.
+    /// Floats a row.
     pub width: u32,
-    /// Labels a row.
+    /// Indexes a row.
     pub labels: u32,
     /// In the request's order.
     pub segments: Vec<Result<Answer, ServiceError>>,
@@ -97,11 +97,11 @@ impl Reply {
     /// Reads a message whole.
     pub fn read(message: &[u8]) -> Result<Self, WireError> {
         let mut cursor = Cursor::new(message);
-        cursor.start(MAGIC)?;
+        cursor.start(MAGIC, &[LAYOUT])?;
         let width = cursor.u32("width")?;
         let labels = cursor.u32("labels")?;
         let count = cursor.u32("segment count")? as usize;
-        if width == 0 {
+        if width == 0 && labels == 0 {
             return Err(cursor.illegal("width"));
         }
         if count > cursor.remaining() / SEGMENT_LEAST {

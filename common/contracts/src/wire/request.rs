@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::cursor::{Cursor, f64s};
-use super::{LAYOUT, WireError};
+use super::{Asked, LAYOUT, LAYOUT_ASKING, WireError};
 use crate::deadline::Deadline;
 use crate::name::{ModelName, Version};
 use crate::trace::TraceContext;
@@ -48,6 +48,8 @@ pub struct Segment {
 pub struct PredictRequest {
     /// Shared.
     pub header: BatchHeader,
+    /// What all segments ask.
+    pub asked: Asked,
     /// One for each caller.
     pub segments: Vec<Segment>,
 }
@@ -61,12 +63,22 @@ pub struct RequestWriter {
 }
 
 impl RequestWriter {
-    /// Begins a message; `capacity` is a guess of its bytes.
+    /// Begins a message that asks for values and labels; `capacity` is a guess of its bytes.
     pub fn new(header: &BatchHeader, capacity: usize) -> Self {
+        Self::asking(header, Asked::DEFAULT, capacity)
+    }
+
+    /// Begins a message that asks for something.
+    pub fn asking(header: &BatchHeader, asked: Asked, capacity: usize) -> Self {
         let mut buffer =
             BytesMut::with_capacity(capacity + 16 + header.model.as_str().len() + header.version.as_str().len());
         buffer.put_slice(MAGIC);
-        buffer.put_u8(LAYOUT);
+        if asked == Asked::DEFAULT {
+            buffer.put_u8(LAYOUT);
+        } else {
+            buffer.put_u8(LAYOUT_ASKING);
+            buffer.put_u8(asked.bits());
+        }
         put_short(&mut buffer, header.model.as_str());
         put_short(&mut buffer, header.version.as_str());
         buffer.put_u32_le(header.columns);
@@ -121,7 +133,10 @@ impl PredictRequest {
     /// Reads a message whole. Deadlines are counted from now.
     pub fn read(message: &[u8]) -> Result<Self, WireError> {
         let mut cursor = Cursor::new(message);
-        cursor.start(MAGIC)?;
+        let asked = match cursor.start(MAGIC, &[LAYOUT, LAYOUT_ASKING])? {
+            LAYOUT => Asked::DEFAULT,
+            _ => Asked::from_bits(cursor.u8("what is asked")?).ok_or_else(|| cursor.illegal("what is asked"))?,
+        };
         let model = cursor.short_text("model")?.parse().map_err(|_| cursor.illegal("model"))?;
         let version = cursor.short_text("version")?.parse().map_err(|_| cursor.illegal("version"))?;
         let columns = cursor.u32("columns")?;
@@ -137,7 +152,7 @@ impl PredictRequest {
             segments.push(segment(&mut cursor, columns)?);
         }
         cursor.end()?;
-        Ok(Self { header: BatchHeader { model, version, columns }, segments })
+        Ok(Self { header: BatchHeader { model, version, columns }, asked, segments })
     }
 }
 

@@ -34,6 +34,34 @@ fn a_request_is_read_as_written() {
 }
 
 #[test]
+fn what_is_asked_is_read_as_written_and_the_default_is_the_first_layout() {
+    let message = |asked| RequestWriter::asking(&header(2), asked, 0).finish();
+    for bits in 1..32 {
+        let asked = Asked::from_bits(bits).unwrap();
+        assert_eq!(PredictRequest::read(&message(asked)).unwrap().asked, asked);
+    }
+    assert_eq!(message(Asked::DEFAULT), RequestWriter::new(&header(2), 0).finish());
+    assert_eq!(message(Asked::VALUES.and(Asked::LABELS))[2], LAYOUT);
+    let mut nothing = message(Asked::LEAVES).to_vec();
+    assert_eq!(nothing[2..4], [LAYOUT_ASKING, 8]);
+    for bits in [0, 32, 255] {
+        nothing[3] = bits;
+        let refused = PredictRequest::read(&nothing).unwrap_err();
+        assert!(matches!(refused, WireError::Illegal { what: "what is asked", .. }), "{bits}: {refused}");
+    }
+}
+
+#[test]
+fn a_reply_may_hold_indexes_alone_but_not_nothing() {
+    let mut writer = ReplyWriter::new(0, 2, 0);
+    writer.answer(1, 2, 2, &[], &[3, 4, 5, 6]);
+    let reply = Reply::read(&writer.finish()).unwrap();
+    assert_eq!(reply.segments[0].as_ref().unwrap().labels, [3, 4, 5, 6]);
+    let nothing = ReplyWriter::new(0, 0, 0).finish();
+    assert!(matches!(Reply::read(&nothing), Err(WireError::Illegal { what: "width", .. })));
+}
+
+#[test]
 fn a_reply_is_read_as_written() {
     let refusal = ServiceError::new(ErrorCode::Overloaded, "queue of 'iris' is full");
     let mut writer = ReplyWriter::new(3, 1, 0);

@@ -126,6 +126,18 @@ pub fn shap_cases() -> Vec<ShapCase> {
     all.into_iter().map(of).collect()
 }
 
+impl ShapCase {
+    /// The leaves that rows end in, where the library says them: a number for each tree, as `make_leaves.py` writes them.
+    pub fn leaves(&self) -> Option<Array2<u32>> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/shap/0.51.0");
+        let packed = std::fs::read(folder.join(format!("{}.leaves.npy.z", self.facts.file))).ok()?;
+        let mut plain = Vec::new();
+        flate2::read::ZlibDecoder::new(&packed[..]).read_to_end(&mut plain).unwrap();
+        let (_, shape, data) = npy(&mut &plain[..]);
+        Some(numbers(shape, data, |word| u32::try_from(i64::from_le_bytes(word)).unwrap()))
+    }
+}
+
 /// The rows of a file, and the three arrays of eight-byte floats after them.
 fn arrays(folder: &Path, file: &str) -> (Rows, [Array2<f64>; 3]) {
     let packed = std::fs::read(folder.join(format!("{file}.npy.z"))).unwrap();

@@ -8,6 +8,7 @@
 mod support;
 
 mod api_keys;
+mod asking;
 mod backup;
 mod bad_bodies;
 mod boosted;

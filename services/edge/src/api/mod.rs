@@ -4,6 +4,7 @@ mod accounts;
 mod backup;
 mod documented;
 mod encryption;
+mod forms;
 mod health;
 mod models;
 mod payload;

@@ -1,146 +1,24 @@
-//! Predictions.
+//! Predictions and their explanations.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arborgate_contracts::ErrorCode;
+use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
-use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
-use poem_openapi::types::Type;
-use poem_openapi::{Object, OpenApi};
 
-use super::payload::{RawJson, Rendered, Shown, State};
+use super::forms::{ExplainRequest, Explanations, Features, Prediction, RowsAnswer, RowsRequest};
+use super::payload::{RawJson, Rendered, State};
 use super::{Shared, Tag};
 use crate::front::admitted::Admitted;
 use crate::front::problem::Problem;
+use crate::models::ask::Purpose;
 use crate::models::catalog::{Served, Versions};
-use crate::models::rows;
+use crate::models::rows::{self, Reading, Rows};
+
+/// Contributions that an answer tells, at most: each has its feature's name beside it.
+const MOST_TOLD: usize = 1 << 20;
 
 pub(super) struct Api(pub State);
-
-/// A free form as the document shows it: only its schema is used.
-macro_rules! shown {
-    ($name:ident, $title:literal, $schema:expr, prediction: $prediction:literal) => {
-        pub(super) struct $name;
-
-        impl Type for $name {
-            const IS_REQUIRED: bool = true;
-            type RawValueType = Self;
-            type RawElementValueType = Self;
-
-            fn name() -> std::borrow::Cow<'static, str> {
-                $title.into()
-            }
-
-            fn schema_ref() -> MetaSchemaRef {
-                MetaSchemaRef::Reference($title.to_owned())
-            }
-
-            fn register(registry: &mut poem_openapi::registry::Registry) {
-                registry.create_schema::<Self, _>($title.to_owned(), |_| $schema);
-            }
-
-            fn as_raw_value(&self) -> Option<&Self> {
-                Some(self)
-            }
-
-            fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
-                Box::new(std::iter::once(self))
-            }
-        }
-
-        impl Shown for $name {
-            const PREDICTION: bool = $prediction;
-        }
-    };
-}
-
-fn anything() -> MetaSchemaRef {
-    MetaSchemaRef::Inline(Box::new(MetaSchema::ANY))
-}
-
-shown!(
-    Features,
-    "Features",
-    MetaSchema {
-        description: Some("One row: each of the model's features by name. Or `{\"rows\": […]}`: see RowsRequest."),
-        additional_properties: Some(Box::new(anything())),
-        example: Some(serde_json::json!(
-            {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
-        )),
-        ..MetaSchema::new("object")
-    },
-    prediction: true
-);
-
-/// One row's answer.
-#[derive(Object)]
-pub(super) struct Prediction {
-    /// The predicted class as the model's file has it, or the value of a regressor; of several outputs a list.
-    prediction: serde_json::Value,
-    /// The predicted class as a person calls it; not of a regressor.
-    #[oai(skip_serializing_if_is_none)]
-    label: Option<serde_json::Value>,
-    /// The probability of each class by label; only of a classifier.
-    #[oai(skip_serializing_if_is_none)]
-    probabilities: Option<HashMap<String, f64>>,
-    /// Low for what is unlike the training data; only of an outlier detector.
-    #[oai(skip_serializing_if_is_none)]
-    score: Option<f64>,
-    /// Which model answered.
-    model: String,
-    /// Which of its versions.
-    version: String,
-}
-
-shown!(
-    RowsRequest,
-    "RowsRequest",
-    MetaSchema {
-        description: Some(
-            "Either one row, each feature by name, or `rows`: a list of rows, each an object of features by name or a \
-             list of values in the features' order.",
-        ),
-        additional_properties: Some(Box::new(anything())),
-        properties: vec![(
-            "rows",
-            MetaSchemaRef::Inline(Box::new(MetaSchema {
-                items: Some(Box::new(anything())),
-                min_items: Some(1),
-                ..MetaSchema::new("array")
-            })),
-        )],
-        example: Some(serde_json::json!({"rows": [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]})),
-        ..MetaSchema::new("object")
-    },
-    prediction: true
-);
-
-shown!(
-    RowsAnswer,
-    "RowsAnswer",
-    MetaSchema {
-        description: Some(
-            "To one row what `POST /predict` answers; to `rows` the list `predictions` in the rows' order, with the \
-             model and the version once.",
-        ),
-        required: vec!["model", "version"],
-        additional_properties: Some(Box::new(anything())),
-        properties: vec![
-            (
-                "predictions",
-                MetaSchemaRef::Inline(Box::new(MetaSchema {
-                    items: Some(Box::new(MetaSchemaRef::Inline(Box::new(MetaSchema::new("object"))))),
-                    ..MetaSchema::new("array")
-                })),
-            ),
-            ("model", MetaSchemaRef::Inline(Box::new(MetaSchema::new("string")))),
-            ("version", MetaSchemaRef::Inline(Box::new(MetaSchema::new("string")))),
-        ],
-        ..MetaSchema::new("object")
-    },
-    prediction: false
-);
 
 #[OpenApi(tag = "Tag::Predictions")]
 impl Api {
@@ -191,6 +69,39 @@ impl Api {
         let served = find(shared, &model, |versions| versions.get(&version).cloned())?;
         answer(shared, &served, admitted, &body.bytes).await
     }
+
+    /// Explain a model
+    ///
+    /// What each feature contributed to each row's margins: the exact Shapley values of the trees, as `pred_contribs` of
+    /// XGBoost and `TreeExplainer` of shap give them.
+    #[oai(path = "/v1/models/:model/explain", method = "post", operation_id = "explain_model")]
+    async fn explain_model(
+        &self,
+        admitted: Admitted,
+        /// The model's name.
+        model: Path<String>,
+        body: RawJson<ExplainRequest>,
+    ) -> Result<Rendered<Explanations>, Problem> {
+        let shared = self.0.get()?;
+        let served = find(shared, &model, |versions| versions.current().cloned())?;
+        explain(shared, &served, admitted, &body.bytes).await
+    }
+
+    /// Explain a version of a model
+    #[oai(path = "/v1/models/:model/versions/:version/explain", method = "post", operation_id = "explain_version")]
+    async fn explain_version(
+        &self,
+        admitted: Admitted,
+        /// The model's name.
+        model: Path<String>,
+        /// The version.
+        version: Path<String>,
+        body: RawJson<ExplainRequest>,
+    ) -> Result<Rendered<Explanations>, Problem> {
+        let shared = self.0.get()?;
+        let served = find(shared, &model, |versions| versions.get(&version).cloned())?;
+        explain(shared, &served, admitted, &body.bytes).await
+    }
 }
 
 /// A model's version, or 404.
@@ -207,9 +118,29 @@ pub(super) fn find(
 }
 
 async fn answer<T>(shared: &Shared, served: &Served, admitted: Admitted, body: &[u8]) -> Result<Rendered<T>, Problem> {
-    let rows = rows::parse(body, &served.signature, shared.config.inference.max_rows)?;
-    let many = rows.many;
+    let reading = Reading { purpose: Purpose::Predict, most: shared.config.inference.max_rows };
+    let rows = rows::parse(body, &served.signature, reading)?;
+    ask(served, admitted, rows).await
+}
+
+async fn explain<T>(shared: &Shared, served: &Served, admitted: Admitted, body: &[u8]) -> Result<Rendered<T>, Problem> {
+    let reading = Reading { purpose: Purpose::Explain, most: shared.config.inference.max_rows };
+    let rows = rows::parse(body, &served.signature, reading)?;
+    let features = served.signature.columns();
+    let told = rows.ask.top_k.map_or(features, |top_k| features.min(top_k as usize));
+    let most = MOST_TOLD / (told * served.manifest.margins()).max(1);
+    if rows.count as usize > most {
+        let detail =
+            format!("an explanation of {} rows is too large; ask for at most {most}, or give top_k", rows.count);
+        return Err(Problem::new(ErrorCode::TooLarge, detail));
+    }
+    // It is much, and seldom.
+    Box::pin(ask(served, admitted, rows)).await
+}
+
+async fn ask<T>(served: &Served, admitted: Admitted, rows: Rows) -> Result<Rendered<T>, Problem> {
+    let (many, asked) = (rows.many, rows.ask);
     let answer = served.lane.predict(rows, admitted.meta, &admitted.caller.grant).await?;
-    let json = if many { served.template.many(&answer) } else { served.template.one(&answer) };
+    let json = if many { served.template.many(&answer, asked) } else { served.template.one(&answer, asked) };
     Ok(Rendered::new(json).timed(answer.queued_us, answer.computed_us))
 }

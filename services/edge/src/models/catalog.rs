@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arborgate_bus::{Bus, BusError, Change, Directory, Entry, Follower, StoreError, follow};
 use arborgate_contracts::bucket::MODELS;
 use arborgate_contracts::registry::{DefaultModel, MANIFEST_FORMAT, Manifest, default_key};
-use arborgate_contracts::wire::BatchHeader;
+use arborgate_contracts::wire::{Asked, BatchHeader};
 use arborgate_contracts::{Key, ModelName, Service, Version};
 use arc_swap::ArcSwap;
 
@@ -18,7 +18,7 @@ use super::workers::Workers;
 /// A version that can be asked.
 pub struct Served {
     /// As registered.
-    pub manifest: Manifest,
+    pub manifest: Arc<Manifest>,
     /// What its rows are checked by.
     pub signature: Signature,
     /// What its answers look like.
@@ -169,6 +169,7 @@ impl Reader {
     }
 
     fn served(&self, manifest: Manifest, revision: u64) -> Served {
+        let manifest = Arc::new(manifest);
         let header = BatchHeader {
             model: manifest.model.clone(),
             version: manifest.version.clone(),
@@ -176,9 +177,13 @@ impl Reader {
         };
         let (model, version) = (manifest.model.clone(), manifest.version.clone());
         let workers = Workers::new(self.directory.clone(), model, version, manifest.digest.clone());
-        let reply_row = manifest.width() * 8 + manifest.classes.len() * 4;
+        let reply_row = {
+            let manifest = Arc::clone(&manifest);
+            let default = manifest.reply_row(Asked::DEFAULT);
+            Box::new(move |asked| if asked == Asked::DEFAULT { default } else { manifest.reply_row(asked) })
+        };
         let lane = Arc::new(Lane::new(self.bus.clone(), header, reply_row, workers, self.limits));
-        let (signature, template) = (Signature::new(&manifest.features), Template::new(&manifest));
+        let (signature, template) = (Signature::new(&manifest.features, manifest.task), Template::new(&manifest));
         Served { manifest, signature, template, lane, revision }
     }
 }

@@ -1,13 +1,13 @@
 //! Rows on their way to a worker. At most `in_flight` messages of a version are under way; only when all are taken do
-//! rows wait and go together in the next: batches with no timer. A request over the message limit goes in parts, on
-//! slots of its own. What got no answer is asked of another worker until its deadline.
+//! rows wait and go together in the next: batches with no timer, of those that ask for the same. A request over the message
+//! limit goes in parts, on slots of its own. What got no answer is asked of another worker until its deadline.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arborgate_bus::{Bus, Meta, RequestError};
-use arborgate_contracts::wire::{Answer, BatchHeader, Reply, RequestWriter, segment_size};
+use arborgate_contracts::wire::{Answer, Asked, BatchHeader, Reply, RequestWriter, segment_size};
 use arborgate_contracts::{Deadline, ErrorCode, InstanceId, ServiceError};
 use futures_util::future::try_join_all;
 use tokio::sync::{Semaphore, oneshot};
@@ -17,6 +17,8 @@ use super::workers::Workers;
 
 /// How long a lost bus is waited for: its client may find another server. Longer would only hold the caller up.
 const BUS_PATIENCE: Duration = Duration::from_millis(500);
+/// Bytes of an answer to what is seldom asked, at most: a row may have a number for each tree, or for each feature and class.
+const LARGEST_ANSWER: usize = 32 << 20;
 
 /// How rows travel.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +34,7 @@ pub struct Limits {
 }
 
 struct Pending {
+    asked: Asked,
     rows: u32,
     values: Vec<f64>,
     meta: Meta,
@@ -50,42 +53,54 @@ struct State {
 pub struct Lane {
     bus: Bus,
     header: BatchHeader,
-    /// Values a row in a reply, and labels.
-    reply_row: usize,
+    /// What a row takes in a reply.
+    reply_row: ReplyRow,
     workers: Workers,
     limits: Limits,
     state: parking_lot::Mutex<State>,
     parts: Semaphore,
 }
 
+/// Bytes that a row takes in a reply, by what is asked.
+pub type ReplyRow = Box<dyn Fn(Asked) -> usize + Send + Sync>;
+
 impl Lane {
-    /// A way over `bus` to `workers`; `reply_row` is what a row takes in a reply, in bytes.
-    pub fn new(bus: Bus, header: BatchHeader, reply_row: usize, workers: Workers, limits: Limits) -> Self {
+    /// A way over `bus` to `workers`.
+    pub fn new(bus: Bus, header: BatchHeader, reply_row: ReplyRow, workers: Workers, limits: Limits) -> Self {
         let parts = Semaphore::new(limits.in_flight.max(1));
         Self { bus, header, reply_row, workers, limits, state: parking_lot::Mutex::default(), parts }
     }
 
     /// Rows that fit into one message, both ways.
-    fn part_rows(&self, grant: &str) -> usize {
+    fn part_rows(&self, asked: Asked, grant: &str) -> usize {
         // What stands before the first segment, and room for a refusal's text in a reply.
         const SPARE: usize = 4096;
         let room = self.bus.max_payload().saturating_sub(SPARE + segment_size(grant, 0, 0));
-        let row = (self.header.columns as usize * 8).max(self.reply_row).max(1);
+        let row = (self.header.columns as usize * 8).max((self.reply_row)(asked)).max(1);
         (room / row).min(self.limits.message_rows)
     }
 
     /// Predictions for the rows of one request.
     pub async fn predict(self: &Arc<Self>, rows: Rows, meta: Meta, grant: &Arc<str>) -> Result<Answer, ServiceError> {
-        let fits = self.part_rows(grant);
+        let asked = rows.ask.asked;
+        let fits = self.part_rows(asked, grant);
         if fits == 0 {
-            let detail = format!("a row of {} values is over the bus's message limit", self.header.columns);
+            let detail =
+                format!("a row of {} values, or its answer, is over the bus's message limit", self.header.columns);
             return Err(ServiceError::new(ErrorCode::TooLarge, detail));
+        }
+        if asked != Asked::DEFAULT {
+            let most = LARGEST_ANSWER / (self.reply_row)(asked).max(1);
+            if rows.count as usize > most {
+                let detail = format!("the answer to {} rows is too large; ask for at most {most} at once", rows.count);
+                return Err(ServiceError::new(ErrorCode::TooLarge, detail));
+            }
         }
         if rows.count as usize > fits {
             return Box::pin(self.predict_in_parts(rows, fits, meta, grant)).await;
         }
         let (answer, receiver) = oneshot::channel();
-        let pending = Pending { rows: rows.count, values: rows.values, meta, grant: Arc::clone(grant), answer };
+        let pending = Pending { asked, rows: rows.count, values: rows.values, meta, grant: Arc::clone(grant), answer };
         if let Some((slot, pending)) = self.enqueue(pending)? {
             // In the caller's own task. Boxed: a request's future is moved, and most of this is for the seldom.
             Box::pin(self.deliver(vec![pending])).await;
@@ -118,15 +133,15 @@ impl Lane {
     /// What goes in the next message; without any, the slot is given back.
     fn next(&self) -> Option<Vec<Pending>> {
         let mut state = self.state.lock();
-        let mut batch = Vec::new();
+        let mut batch: Vec<Pending> = Vec::new();
         let (mut bytes, mut rows) = (0, 0);
         while let Some(pending) = state.waiting.front() {
             if !pending.answer.is_closed() {
                 rows += pending.rows as usize;
                 bytes += segment_size(&pending.grant, pending.rows as usize, self.header.columns as usize)
-                    .max(pending.rows as usize * self.reply_row + 16);
+                    .max(pending.rows as usize * (self.reply_row)(pending.asked) + 16);
                 let full = rows > self.limits.message_rows || bytes > self.bus.max_payload().saturating_sub(4096);
-                if full && !batch.is_empty() {
+                if batch.first().is_some_and(|first| full || first.asked != pending.asked) {
                     break;
                 }
             }
@@ -191,7 +206,8 @@ impl Lane {
     ) -> (Option<InstanceId>, Result<Reply, RequestError>) {
         let columns = self.header.columns as usize;
         let capacity = batch.iter().map(|p| segment_size(&p.grant, p.rows as usize, columns)).sum();
-        let mut writer = RequestWriter::new(&self.header, capacity);
+        let asked = batch.first().map_or(Asked::DEFAULT, |first| first.asked);
+        let mut writer = RequestWriter::asking(&self.header, asked, capacity);
         for p in batch {
             writer.push(p.meta.deadline, p.meta.trace, &p.grant, p.rows, &p.values);
         }
@@ -218,13 +234,14 @@ impl Lane {
         meta: Meta,
         grant: &Arc<str>,
     ) -> Result<Answer, ServiceError> {
+        let asked = rows.ask.asked;
         let part = |values: &[f64]| {
             let values = values.to_vec();
             async move {
                 let _permit = self.parts.acquire().await.map_err(|_| ServiceError::internal())?;
                 let (answer, receiver) = oneshot::channel();
                 let rows = (values.len() / self.header.columns as usize) as u32;
-                self.deliver(vec![Pending { rows, values, meta, grant: Arc::clone(grant), answer }]).await;
+                self.deliver(vec![Pending { asked, rows, values, meta, grant: Arc::clone(grant), answer }]).await;
                 receiver.await.unwrap_or_else(|_| Err(ServiceError::internal()))
             }
         };
@@ -317,6 +334,7 @@ mod tests {
     use arborgate_contracts::Service;
 
     use super::*;
+    use crate::models::ask::{Ask, Purpose};
 
     #[tokio::test]
     async fn a_lost_bus_is_not_waited_for_until_the_deadline() {
@@ -325,9 +343,9 @@ mod tests {
         let header = BatchHeader { model: "m".parse().unwrap(), version: "1".parse().unwrap(), columns: 1 };
         let workers = Workers::new(directory, header.model.clone(), header.version.clone(), String::new());
         let limits = Limits { attempt: Duration::from_secs(2), message_rows: 8, waiting_rows: 8, in_flight: 1 };
-        let lane = Arc::new(Lane::new(bus.clone(), header, 8, workers, limits));
+        let lane = Arc::new(Lane::new(bus.clone(), header, Box::new(|_| 8), workers, limits));
         bus.close().await;
-        let rows = Rows { count: 1, values: vec![1.0], many: false };
+        let rows = Rows { count: 1, values: vec![1.0], many: false, ask: Ask::of(Purpose::Predict) };
         let meta = Meta::within(Duration::from_secs(60));
         let began = Instant::now();
         let refused = lane.predict(rows, meta, &"user:ann".into()).await.unwrap_err();

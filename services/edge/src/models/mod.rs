@@ -1,6 +1,7 @@
 //! Models as the edge knows them: which there are, how their rows are read, and how rows reach a worker. It computes
 //! nothing.
 
+pub mod ask;
 pub mod catalog;
 pub mod gather;
 pub mod render;

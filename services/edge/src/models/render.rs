@@ -1,15 +1,24 @@
 //! Answers as JSON, written into one buffer from what the worker sent.
 
+mod explanation;
+
 use arborgate_contracts::registry::{Manifest, Task};
-use arborgate_contracts::wire::Answer;
+use arborgate_contracts::wire::{Answer, Asked};
+
+use super::ask::Ask;
+use explanation::Explanation;
 
 /// What of a version's answers is the same in each.
 #[derive(Debug)]
 pub struct Template {
     task: Task,
     outputs: usize,
+    /// Values a row, and labels, where they are asked.
+    width: usize,
+    labels: usize,
     /// For each output, for each class: `value` and `"label"`, as JSON.
     classes: Vec<Vec<(Vec<u8>, Vec<u8>)>>,
+    explanation: Explanation,
     /// `"model":…,"version":…}`
     tail: Vec<u8>,
     /// A guess of a row's bytes.
@@ -34,32 +43,45 @@ impl Template {
         tail.extend_from_slice(b",\"version\":");
         tail.extend(json(manifest.version.as_str()));
         tail.push(b'}');
-        let labels: usize = classes.iter().flatten().map(|(_, label)| label.len() + 24).sum();
-        Self { task: manifest.task, outputs: manifest.outputs as usize, classes, tail, row_bytes: 64 + labels }
+        let all: usize = classes.iter().flatten().map(|(_, label)| label.len() + 24).sum();
+        Self {
+            task: manifest.task,
+            outputs: manifest.outputs as usize,
+            width: manifest.width(),
+            labels: classes.len(),
+            explanation: Explanation::new(manifest),
+            classes,
+            tail,
+            row_bytes: 64 + all,
+        }
     }
 
-    /// One row's answer.
-    pub fn one(&self, answer: &Answer) -> Vec<u8> {
+    /// One row's answer to what was asked.
+    pub fn one(&self, answer: &Answer, ask: Ask) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.row_bytes + self.tail.len());
         out.push(b'{');
-        self.row(&mut out, &answer.values, &answer.labels);
+        self.row(&mut out, &answer.values, &answer.labels, ask);
         out.extend_from_slice(&self.tail);
         out
     }
 
-    /// Many rows' answer.
-    pub fn many(&self, answer: &Answer) -> Vec<u8> {
+    /// Many rows' answer to what was asked.
+    pub fn many(&self, answer: &Answer, ask: Ask) -> Vec<u8> {
         let rows = (answer.rows as usize).max(1);
-        let (width, labels) = ((answer.values.len() / rows).max(1), answer.labels.len() / rows);
+        let (width, labels) = (answer.values.len() / rows, answer.labels.len() / rows);
         let mut out = Vec::with_capacity(self.row_bytes * rows + self.tail.len());
-        out.extend_from_slice(b"{\"predictions\":[");
+        let name = if ask.asked.has(Asked::CONTRIBUTIONS) { "explanations" } else { "predictions" };
+        out.extend_from_slice(b"{\"");
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"\":[");
+        let mut values = answer.values.chunks(width.max(1));
         let mut indexes = answer.labels.chunks(labels.max(1));
-        for (i, values) in answer.values.chunks(width).enumerate() {
+        for i in 0..answer.rows {
             if i > 0 {
                 out.push(b',');
             }
             out.push(b'{');
-            self.row(&mut out, values, indexes.next().unwrap_or_default());
+            self.row(&mut out, values.next().unwrap_or_default(), indexes.next().unwrap_or_default(), ask);
             out.push(b'}');
         }
         out.push(b']');
@@ -67,43 +89,93 @@ impl Template {
         out
     }
 
-    fn row(&self, out: &mut Vec<u8>, values: &[f64], labels: &[u32]) {
+    fn row(&self, out: &mut Vec<u8>, values: &[f64], labels: &[u32], ask: Ask) {
+        let Ask { asked, .. } = ask;
+        if asked == Asked::DEFAULT {
+            self.prediction(out, values, labels);
+            return self.probabilities(out, values);
+        }
+        if asked.has(Asked::CONTRIBUTIONS) {
+            return self.explanation.row(out, values, ask.top_k);
+        }
+        let begin = out.len();
+        let (own, margins) =
+            values.split_at_checked(if asked.has(Asked::VALUES) { self.width } else { 0 }).unwrap_or_default();
+        let (named, leaves) =
+            labels.split_at_checked(if asked.has(Asked::LABELS) { self.labels } else { 0 }).unwrap_or_default();
+        if asked.has(Asked::LABELS) {
+            self.prediction(out, own, named);
+        }
+        if asked.has(Asked::VALUES) {
+            self.probabilities(out, own);
+        }
+        if asked.has(Asked::MARGINS) {
+            out.extend_from_slice(b",\"margins\":");
+            all(out, margins, |out, margin| number(out, Some(*margin)));
+        }
+        if asked.has(Asked::LEAVES) {
+            out.extend_from_slice(b",\"leaves\":");
+            all(out, leaves, |out, leaf| out.extend_from_slice(leaf.to_string().as_bytes()));
+        }
+        // What comes first has no comma before it.
+        if out.get(begin) == Some(&b',') {
+            out.remove(begin);
+        }
+    }
+
+    /// What is predicted, but for the probabilities.
+    fn prediction(&self, out: &mut Vec<u8>, values: &[f64], labels: &[u32]) {
         out.extend_from_slice(b"\"prediction\":");
+        let class = |i: usize| self.classes.get(i)?.get(*labels.get(i)? as usize);
         match self.task {
             Task::Regression => list(out, self.outputs, |out, i| number(out, values.get(i).copied())),
             Task::OutlierDetection => {
-                let class = labels.first().and_then(|label| self.classes.first()?.get(*label as usize));
-                out.extend_from_slice(class.map_or(b"null", |(value, _)| value));
+                out.extend_from_slice(class(0).map_or(b"null", |(value, _)| value));
                 out.extend_from_slice(b",\"label\":");
-                out.extend_from_slice(class.map_or(b"null", |(_, label)| label));
+                out.extend_from_slice(class(0).map_or(b"null", |(_, label)| label));
                 out.extend_from_slice(b",\"score\":");
                 number(out, values.first().copied());
             }
             Task::Classification => {
-                let class = |i: usize| {
-                    let index = *labels.get(i)? as usize;
-                    self.classes.get(i)?.get(index)
-                };
                 list(out, self.outputs, |out, i| out.extend_from_slice(class(i).map_or(b"null", |(value, _)| value)));
                 out.extend_from_slice(b",\"label\":");
                 list(out, self.outputs, |out, i| out.extend_from_slice(class(i).map_or(b"null", |(_, label)| label)));
-                out.extend_from_slice(b",\"probabilities\":");
-                let mut values = values.iter().copied();
-                list(out, self.outputs, |out, i| {
-                    out.push(b'{');
-                    for (n, (_, label)) in self.classes.get(i).into_iter().flatten().enumerate() {
-                        if n > 0 {
-                            out.push(b',');
-                        }
-                        out.extend_from_slice(label);
-                        out.push(b':');
-                        number(out, values.next());
-                    }
-                    out.push(b'}');
-                });
             }
         }
     }
+
+    /// Of a classifier, with the comma before them.
+    fn probabilities(&self, out: &mut Vec<u8>, values: &[f64]) {
+        if self.task != Task::Classification {
+            return;
+        }
+        out.extend_from_slice(b",\"probabilities\":");
+        let mut values = values.iter().copied();
+        list(out, self.outputs, |out, i| {
+            out.push(b'{');
+            for (n, (_, label)) in self.classes.get(i).into_iter().flatten().enumerate() {
+                if n > 0 {
+                    out.push(b',');
+                }
+                out.extend_from_slice(label);
+                out.push(b':');
+                number(out, values.next());
+            }
+            out.push(b'}');
+        });
+    }
+}
+
+/// A list of all.
+fn all<T>(out: &mut Vec<u8>, items: &[T], mut write: impl FnMut(&mut Vec<u8>, &T)) {
+    out.push(b'[');
+    for (i, item) in items.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        write(out, item);
+    }
+    out.push(b']');
 }
 
 /// One item as itself, several as a list.
@@ -150,6 +222,7 @@ mod tests {
             features: vec![Feature::number("x", FeatureType::Number, false)],
             classes,
             outputs,
+            margins: 1,
             trees: 1,
             nodes: 1,
             created_at: String::new(),
@@ -165,6 +238,14 @@ mod tests {
         serde_json::from_slice(bytes).unwrap()
     }
 
+    fn ask(asked: Asked) -> Ask {
+        Ask { asked, top_k: None }
+    }
+
+    fn default() -> Ask {
+        ask(Asked::DEFAULT)
+    }
+
     fn answer(rows: u32, values: &[f64], labels: &[u32]) -> Answer {
         Answer { queued_us: 0, computed_us: 0, rows, values: values.into(), labels: labels.into() }
     }
@@ -176,8 +257,8 @@ mod tests {
         let expected = json!({
             "prediction": 1, "label": "other", "probabilities": {"se\"tosa": 0.1, "other": 0.9}, "model": "iris", "version": "1"
         });
-        assert_eq!(read(&template.one(&answer(1, &[0.1, 0.9], &[1]))), expected);
-        let many = read(&template.many(&answer(2, &[0.1, 0.9, 1.0, 0.0], &[1, 0])));
+        assert_eq!(read(&template.one(&answer(1, &[0.1, 0.9], &[1]), default())), expected);
+        let many = read(&template.many(&answer(2, &[0.1, 0.9, 1.0, 0.0], &[1, 0]), default()));
         assert_eq!(many["predictions"][0]["label"], "other");
         assert_eq!(
             many["predictions"][1],
@@ -186,10 +267,37 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_told_but_what_was_asked() {
+        let classes = vec![vec![class(json!(0), "no"), class(json!(1), "yes")]];
+        let classifier = Template::new(&manifest(Task::Classification, classes, 1));
+        let one = |template: &Template, asked, values: &[f64], labels: &[u32]| {
+            let mut read = read(&template.one(&answer(1, values, labels), ask(asked)));
+            let tail = read.as_object_mut().unwrap();
+            assert!(tail.remove("model").is_some() && tail.remove("version").is_some());
+            read
+        };
+        let (label, values) = (Asked::LABELS, Asked::VALUES);
+        let (margins, leaves) = (Asked::MARGINS, Asked::LEAVES);
+        assert_eq!(one(&classifier, label, &[], &[1]), json!({"prediction": 1, "label": "yes"}));
+        assert_eq!(one(&classifier, values, &[0.1, 0.9], &[]), json!({"probabilities": {"no": 0.1, "yes": 0.9}}));
+        assert_eq!(one(&classifier, margins, &[2.5], &[]), json!({"margins": [2.5]}));
+        assert_eq!(one(&classifier, leaves, &[], &[7, 0, 3]), json!({"leaves": [7, 0, 3]}));
+        assert_eq!(
+            one(&classifier, label.and(values).and(margins).and(leaves), &[0.1, 0.9, 2.5], &[1, 7, 0]),
+            json!({"prediction": 1, "label": "yes", "probabilities": {"no": 0.1, "yes": 0.9}, "margins": [2.5], "leaves": [7, 0]})
+        );
+        let regressor = Template::new(&manifest(Task::Regression, vec![], 1));
+        let both = Asked::DEFAULT.and(margins);
+        assert_eq!(one(&regressor, both, &[0.5, 1.5], &[]), json!({"prediction": 0.5, "margins": [1.5]}));
+        let many = read(&classifier.many(&answer(2, &[], &[1, 2, 3, 4]), ask(leaves)));
+        assert_eq!(many["predictions"], json!([{"leaves": [1, 2]}, {"leaves": [3, 4]}]));
+    }
+
+    #[test]
     fn several_outputs_are_lists() {
         let classes = vec![vec![class(json!("a"), "a"), class(json!("b"), "b")], vec![class(json!(true), "yes")]];
         let template = Template::new(&manifest(Task::Classification, classes, 2));
-        let read = read(&template.one(&answer(1, &[0.25, 0.75, 1.0], &[1, 0])));
+        let read = read(&template.one(&answer(1, &[0.25, 0.75, 1.0], &[1, 0]), default()));
         assert_eq!(read["prediction"], json!(["b", true]));
         assert_eq!(read["probabilities"], json!([{"a": 0.25, "b": 0.75}, {"yes": 1.0}]));
     }
@@ -199,17 +307,17 @@ mod tests {
         let classes = vec![vec![class(json!(-1), "-1"), class(json!(1), "1")]];
         let template = Template::new(&manifest(Task::OutlierDetection, classes, 1));
         let expected = json!({"prediction": -1, "label": "-1", "score": -0.125, "model": "iris", "version": "1"});
-        assert_eq!(read(&template.one(&answer(1, &[-0.125], &[0]))), expected);
+        assert_eq!(read(&template.one(&answer(1, &[-0.125], &[0]), default())), expected);
     }
 
     #[test]
     fn a_regressor_answers_with_values_to_the_bit() {
         let value = 0.1 + 0.2;
         let template = Template::new(&manifest(Task::Regression, vec![], 1));
-        let one = read(&template.one(&answer(1, &[value], &[])));
+        let one = read(&template.one(&answer(1, &[value], &[]), default()));
         assert_eq!(one["prediction"].as_f64().unwrap().to_bits(), f64::to_bits(value));
         let template = Template::new(&manifest(Task::Regression, vec![], 2));
-        let many = read(&template.many(&answer(2, &[1.0, 2.0, 3.0, 4.0], &[])));
+        let many = read(&template.many(&answer(2, &[1.0, 2.0, 3.0, 4.0], &[]), default()));
         assert_eq!(many["predictions"], json!([{"prediction": [1.0, 2.0]}, {"prediction": [3.0, 4.0]}]));
     }
 }

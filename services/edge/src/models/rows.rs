@@ -2,14 +2,16 @@
 //! as it is read, and every fault is kept with its path, so that a caller hears of all of them at once.
 
 mod column;
+mod options;
 mod visit;
 
 use std::collections::HashMap;
 
-use arborgate_contracts::registry::Feature;
+use arborgate_contracts::registry::{Feature, Task};
 use arborgate_contracts::{ErrorCode, Fault};
 use serde::Deserializer as _;
 
+use super::ask::{Ask, Purpose};
 use crate::front::problem::Problem;
 use column::{Column, Scalar};
 use visit::Body;
@@ -26,6 +28,8 @@ pub struct Rows {
     pub values: Vec<f64>,
     /// Whether they came as `{"rows": …}`: the answer has the same form.
     pub many: bool,
+    /// What is asked of them.
+    pub ask: Ask,
 }
 
 /// A model's features by name.
@@ -34,14 +38,15 @@ pub struct Signature {
     names: Vec<Box<str>>,
     columns: Vec<Column>,
     index: HashMap<Box<str>, usize>,
+    task: Task,
 }
 
 impl Signature {
-    /// Of the features in a manifest.
-    pub fn new(features: &[Feature]) -> Self {
+    /// Of the features and the task in a manifest.
+    pub fn new(features: &[Feature], task: Task) -> Self {
         let names: Vec<Box<str>> = features.iter().map(|f| f.name.as_str().into()).collect();
         let index = names.iter().cloned().enumerate().map(|(i, name)| (name, i)).collect();
-        Self { names, columns: features.iter().map(Column::new).collect(), index }
+        Self { names, columns: features.iter().map(Column::new).collect(), index, task }
     }
 
     /// How many there are.
@@ -71,13 +76,23 @@ impl Signature {
     }
 }
 
-/// Reads a body: one row by names, or `{"rows": […]}` of at most `most` rows by names or positions.
-pub fn parse(body: &[u8], signature: &Signature, most: u32) -> Result<Rows, Problem> {
-    let (reader, outcome) = read(body, Reader::new(signature, most));
+/// How a body is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading {
+    /// Which options it may have.
+    pub purpose: Purpose,
+    /// Rows, at most.
+    pub most: u32,
+}
+
+/// Reads a body: one row by names, or `{"rows": […]}` of rows by names or positions; beside them what is asked, where no
+/// feature has that name.
+pub fn parse(body: &[u8], signature: &Signature, reading: Reading) -> Result<Rows, Problem> {
+    let (reader, outcome) = read(body, Reader::new(signature, reading));
     match outcome {
-        Ok(()) if reader.faults.is_empty() => Ok(Rows { count: reader.rows, values: reader.values, many: reader.many }),
+        Ok(()) if reader.faults.is_empty() => Ok(reader.rows()),
         Ok(()) => Err(reader.invalid()),
-        Err(error) if is_overflow(&error) => Err(with_overflow(body, signature, most)),
+        Err(error) if is_overflow(&error) => Err(with_overflow(body, signature, reading)),
         Err(error) => Err(reader.unreadable(&error)),
     }
 }
@@ -94,8 +109,8 @@ fn is_overflow(error: &serde_json::Error) -> bool {
 }
 
 /// Reads once more, more slowly: each number as text, so that it is told in its place and what comes after it as well.
-fn with_overflow(body: &[u8], signature: &Signature, most: u32) -> Problem {
-    let (reader, outcome) = read(body, Reader { as_text: true, ..Reader::new(signature, most) });
+fn with_overflow(body: &[u8], signature: &Signature, reading: Reading) -> Problem {
+    let (reader, outcome) = read(body, Reader { as_text: true, ..Reader::new(signature, reading) });
     match outcome {
         Ok(()) => reader.invalid(),
         Err(error) => reader.unreadable(&error),
@@ -115,11 +130,15 @@ enum Cell {
     None,
     Column(usize),
     Position(usize),
+    Option(options::Name),
 }
 
 struct Reader<'s> {
     signature: &'s Signature,
-    most: u32,
+    reading: Reading,
+    ask: Ask,
+    /// Options that were given.
+    given: Vec<options::Name>,
     values: Vec<f64>,
     rows: u32,
     many: bool,
@@ -138,10 +157,12 @@ fn pointer_token(text: &str) -> String {
 }
 
 impl<'s> Reader<'s> {
-    fn new(signature: &'s Signature, most: u32) -> Self {
+    fn new(signature: &'s Signature, reading: Reading) -> Self {
         Self {
             signature,
-            most,
+            reading,
+            ask: Ask::of(reading.purpose),
+            given: Vec::new(),
             values: Vec::with_capacity(signature.columns()),
             rows: 0,
             many: false,
@@ -159,6 +180,7 @@ impl<'s> Reader<'s> {
             (Some(name), _) => format!("{row}/{}", pointer_token(name)),
             (None, Cell::Column(column)) => format!("{row}/{}", pointer_token(self.signature.name(*column))),
             (None, Cell::Position(position)) => format!("{row}/{position}"),
+            (None, Cell::Option(option)) => format!("{row}/{}", option.text()),
             (None, Cell::None) => row,
         }
     }
@@ -168,6 +190,14 @@ impl<'s> Reader<'s> {
             // A client's own name comes back cut: it may be as long as the body.
             let name = name.map(|n| n.get(..n.floor_char_boundary(128)).unwrap_or_default());
             self.faults.push(Fault { pointer: self.pointer(name), detail: detail.into() });
+        } else {
+            self.untold += 1;
+        }
+    }
+
+    fn fault_at(&mut self, pointer: &str, detail: String) {
+        if self.faults.len() < TOLD {
+            self.faults.push(Fault { pointer: pointer.to_owned(), detail });
         } else {
             self.untold += 1;
         }
@@ -215,6 +245,10 @@ impl<'s> Reader<'s> {
             }
         }
         self.rows += 1;
+    }
+
+    fn rows(self) -> Rows {
+        Rows { count: self.rows, values: self.values, many: self.many, ask: self.ask }
     }
 
     fn invalid(self) -> Problem {

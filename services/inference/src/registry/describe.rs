@@ -35,6 +35,7 @@ pub(super) fn manifest(request: &Register, model: &Model) -> Result<Manifest, Se
         features,
         classes,
         outputs: u32::try_from(model.n_outputs()).unwrap_or(u32::MAX),
+        margins: u32::try_from(model.n_margins()).unwrap_or(u32::MAX),
         trees: u32::try_from(model.trees().len()).unwrap_or(u32::MAX),
         nodes: model.n_nodes() as u64,
         created_at: jiff::Timestamp::now().to_string(),

@@ -10,7 +10,7 @@ use arborgate_bus::{Bucket, Bus, Client, Directory, Meta, Objects, RequestError}
 use arborgate_contracts::bucket::{ARTIFACTS, MODELS};
 use arborgate_contracts::inference::{PREDICT, Register, Registered, Remove};
 use arborgate_contracts::presence::Held;
-use arborgate_contracts::wire::{Answer, BatchHeader, Reply, RequestWriter};
+use arborgate_contracts::wire::{Answer, Asked, BatchHeader, Reply, RequestWriter};
 use arborgate_contracts::{Deadline, InstanceId, ModelName, Service, ServiceError, Subject, Version};
 use arborgate_forest::{Compiled, Model, Options, Output};
 use arborgate_inference::{ArtifactLimits, Config, Running, register, start};
@@ -142,8 +142,19 @@ impl System {
 
     /// One caller's rows, of whatever worker holds the version.
     pub(crate) async fn predict(&self, model: &str, number: &str, rows: &Array2<f64>) -> Result<Answer, ServiceError> {
+        self.predict_asking(model, number, Asked::DEFAULT, rows).await
+    }
+
+    pub(crate) async fn predict_asking(
+        &self,
+        model: &str,
+        number: &str,
+        asked: Asked,
+        rows: &Array2<f64>,
+    ) -> Result<Answer, ServiceError> {
         let subject = Subject::predict(&name(model), &version(number));
-        let message = Message::new(model, number, rows.ncols()).rows(rows.as_slice().unwrap(), rows.nrows());
+        let message = Message::asking(model, number, rows.ncols(), asked);
+        let message = message.rows(rows.as_slice().unwrap(), rows.nrows());
         match self.ask(&subject, message).await {
             Ok(mut reply) => reply.segments.remove(0),
             Err(RequestError::Service(error)) => Err(error),
@@ -195,8 +206,12 @@ pub(crate) struct Message(RequestWriter);
 
 impl Message {
     pub(crate) fn new(model: &str, number: &str, columns: usize) -> Self {
+        Self::asking(model, number, columns, Asked::DEFAULT)
+    }
+
+    pub(crate) fn asking(model: &str, number: &str, columns: usize, asked: Asked) -> Self {
         let header = BatchHeader { model: name(model), version: version(number), columns: columns as u32 };
-        Self(RequestWriter::new(&header, 0))
+        Self(RequestWriter::asking(&header, asked, 0))
     }
 
     pub(crate) fn rows(self, values: &[f64], rows: usize) -> Self {

@@ -6,6 +6,7 @@ use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, U
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::options::{Given, Name};
 use super::{At, Cell, Reader, Scalar, Signature};
 
 pub(super) const EXPECTED: &str = "an object: one row as {\"feature\": value, …}, or {\"rows\": [row, …]}";
@@ -28,14 +29,15 @@ impl<'de> Visitor<'de> for Body<'_, '_> {
         while let Some(()) = map.next_key_seed(Key { reader, next: &mut next, top: true })? {
             if matches!(reader.at.cell, Cell::None) && reader.many {
                 if fields > 0 {
-                    return Err(A::Error::custom("'rows' must be the body's only field"));
+                    return Err(A::Error::custom(ALONE));
                 }
                 reader.values.clear();
                 map.next_value_seed(ManyRows(reader))?;
-                if map.next_key::<IgnoredAny>()?.is_some() {
-                    return Err(A::Error::custom("'rows' must be the body's only field"));
-                }
-                return Ok(());
+                return after_rows(reader, map);
+            }
+            if let Cell::Option(option) = reader.at.cell {
+                map.next_value_seed(Given(reader, option))?;
+                continue;
             }
             fields += 1;
             map.next_value_seed(Value(reader))?;
@@ -43,6 +45,18 @@ impl<'de> Visitor<'de> for Body<'_, '_> {
         reader.end_named_row();
         Ok(())
     }
+}
+
+const ALONE: &str = "'rows' must be the body's only field, beside what is asked of them";
+
+/// Options may stand there as well; names of features mean nothing.
+fn after_rows<'de, A: MapAccess<'de>>(reader: &mut Reader<'_>, mut map: A) -> Result<(), A::Error> {
+    while let Some(name) = map.next_key::<std::borrow::Cow<'_, str>>()? {
+        let option = Name::find(&name, reader.reading.purpose).ok_or_else(|| A::Error::custom(ALONE))?;
+        reader.at = At { row: None, cell: Cell::Option(option) };
+        map.next_value_seed(Given(reader, option))?;
+    }
+    Ok(())
 }
 
 /// A field's name: sets where the reader stands.
@@ -72,6 +86,12 @@ impl Visitor<'_> for Key<'_, '_> {
         let Some(column) = reader.signature.find(name, *self.next) else {
             if self.top && name == "rows" {
                 reader.many = true;
+                return Ok(());
+            }
+            if self.top
+                && let Some(option) = Name::find(name, reader.reading.purpose)
+            {
+                reader.at.cell = Cell::Option(option);
                 return Ok(());
             }
             reader.fault(Some(name), unknown(reader.signature));
@@ -148,11 +168,11 @@ impl<'de> Visitor<'de> for ManyRows<'_, '_> {
         reader.seen.iter_mut().for_each(|row| *row = 0);
         loop {
             reader.at = At { row: Some(reader.rows), cell: Cell::None };
-            if reader.rows == reader.most {
+            if reader.rows == reader.reading.most {
                 if seq.next_element::<IgnoredAny>()?.is_none() {
                     break;
                 }
-                return Err(A::Error::custom(format!("'rows' must be at most {} rows", reader.most)));
+                return Err(A::Error::custom(format!("'rows' must be at most {} rows", reader.reading.most)));
             }
             if seq.next_element_seed(OneRow(reader))?.is_none() {
                 break;
@@ -272,7 +292,7 @@ impl Value<'_, '_> {
     fn column(&self) -> Option<usize> {
         match self.0.at.cell {
             Cell::Column(column) | Cell::Position(column) => Some(column),
-            Cell::None => None,
+            Cell::None | Cell::Option(_) => None,
         }
     }
 

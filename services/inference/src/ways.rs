@@ -1,0 +1,124 @@
+//! A version's ways to answer, by what is asked. Values and labels have a line of their own from the start; all other
+//! kinds are seldom, and get theirs, and what they need beside the compiled model, when they are first asked.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arborgate_contracts::registry::Manifest;
+use arborgate_contracts::wire::Asked;
+use arborgate_contracts::{ErrorCode, ServiceError};
+use arborgate_forest::{Compiled, Explainer, Leaves, Model};
+use parking_lot::Mutex;
+use tokio::sync::OnceCell;
+
+use crate::artifact::{Announced, Loader};
+use crate::error::LoadError;
+use crate::kernel::Several;
+use crate::pool::{Line, Lines};
+
+/// How many times longer a row takes than its prediction, until that is measured: to begin with too much is better, since
+/// the first rows are then computed by the pool and not by an async task.
+const LEAVES_TAKE: u64 = 16;
+const CONTRIBUTIONS_TAKE: u64 = 256;
+
+/// See the module. Dropped with the version.
+pub(crate) struct Ways {
+    line: Line,
+    compiled: Arc<Compiled>,
+    lines: Lines,
+    trial_ns: u64,
+    others: Mutex<HashMap<Asked, Arc<Line>>>,
+    source: Source,
+    leaves: Kept<Leaves>,
+    /// Or why the model can not be explained.
+    explainer: Kept<Result<Arc<Explainer>, String>>,
+}
+
+type Kept<T> = Arc<OnceCell<Arc<T>>>;
+
+/// Where the model itself can be read again: it is not kept, since it takes more memory than what predicts.
+#[derive(Clone)]
+pub(crate) struct Source {
+    pub(crate) loader: Loader,
+    pub(crate) manifest: Arc<Manifest>,
+}
+
+impl Ways {
+    pub(crate) fn new(compiled: Compiled, trial_ns: u64, lines: Lines, source: Source) -> Self {
+        let compiled = Arc::new(compiled);
+        let line = lines.open(Arc::clone(&compiled) as _, trial_ns);
+        let (others, leaves, explainer) = (Mutex::default(), Kept::default(), Kept::default());
+        Self { line, compiled, lines, trial_ns, others, source, leaves, explainer }
+    }
+
+    /// Of values and labels.
+    pub(crate) fn line(&self) -> &Line {
+        &self.line
+    }
+
+    /// Of anything else. The first time it may take as long as reading the model.
+    pub(crate) async fn other(&self, asked: Asked) -> Result<Arc<Line>, ServiceError> {
+        if let Some(line) = self.others.lock().get(&asked) {
+            return Ok(Arc::clone(line));
+        }
+        let leaves = match asked.has(Asked::LEAVES) {
+            true => Some(self.source.keep(&self.leaves, |model| Leaves::new(&model)).await?),
+            false => None,
+        };
+        let explainer = match asked.has(Asked::CONTRIBUTIONS) {
+            true => Some(self.explainer().await?),
+            false => None,
+        };
+        let several = Several { asked, compiled: Arc::clone(&self.compiled), leaves, explainer };
+        let trial_ns = self.trial_ns.saturating_mul(match asked {
+            _ if asked.has(Asked::CONTRIBUTIONS) => CONTRIBUTIONS_TAKE,
+            _ if asked.has(Asked::LEAVES) => LEAVES_TAKE,
+            _ => 1,
+        });
+        let mut others = self.others.lock();
+        let line = others.entry(asked).or_insert_with(|| Arc::new(self.lines.open(Arc::new(several), trial_ns)));
+        Ok(Arc::clone(line))
+    }
+
+    async fn explainer(&self) -> Result<Arc<Explainer>, ServiceError> {
+        let of = |model: Model| Explainer::new(&model).map(Arc::new).map_err(|why| why.to_string());
+        let made = self.source.keep(&self.explainer, of).await?;
+        Result::clone(&made)
+            .map_err(|why| ServiceError::new(ErrorCode::Invalid, format!("this model can not be explained: {why}")))
+    }
+}
+
+impl Source {
+    /// What is made of the model, once. The work goes on when who asks first goes away: others wait for it.
+    async fn keep<T: Send + Sync + 'static>(
+        &self,
+        kept: &Kept<T>,
+        make: impl FnOnce(Model) -> T + Send + 'static,
+    ) -> Result<Arc<T>, ServiceError> {
+        if let Some(kept) = kept.get() {
+            return Ok(Arc::clone(kept));
+        }
+        let (kept, source) = (Arc::clone(kept), self.clone());
+        let making = tokio::spawn(async move { kept.get_or_try_init(|| source.make(make)).await.cloned() });
+        match making.await {
+            Ok(Ok(kept)) => Ok(kept),
+            Ok(Err(error)) => {
+                let Manifest { model, version, .. } = &*self.manifest;
+                let error: &dyn std::error::Error = &error;
+                tracing::error!(%model, %version, error, "a model can not be read again");
+                Err(ServiceError::new(ErrorCode::Unavailable, "the model can not be read again; try again shortly"))
+            }
+            Err(_) => Err(ServiceError::internal()),
+        }
+    }
+
+    async fn make<T: Send + Sync + 'static>(
+        &self,
+        make: impl FnOnce(Model) -> T + Send + 'static,
+    ) -> Result<Arc<T>, LoadError> {
+        let Manifest { object, size, digest, .. } = &*self.manifest;
+        let artifact = self.loader.load(Announced { object, size: *size, digest }).await?;
+        let made = tokio::task::spawn_blocking(move || Arc::new(make(artifact.model)));
+        made.await.map_err(|_| LoadError::Panicked)
+    }
+}
