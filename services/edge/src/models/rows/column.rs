@@ -5,6 +5,8 @@ pub(super) use arborgate_forest::Scalar;
 use arborgate_forest::{KnownCategories, Label, catboost_category};
 use serde_json::Value;
 
+use super::plain::Bound;
+
 /// A column of the matrix.
 #[derive(Debug)]
 pub(super) struct Column {
@@ -29,6 +31,14 @@ impl Column {
             FeatureType::Text => Kind::Text,
         };
         Self { kind, missing: feature.missing }
+    }
+
+    /// Of a column of numbers.
+    pub(super) fn bound(&self) -> Option<Bound> {
+        match self.kind {
+            Kind::Number { most, .. } => Some(Bound { most, missing: self.missing }),
+            Kind::Category(_) | Kind::Text => None,
+        }
     }
 
     /// What it must be, for a fault: "a number".

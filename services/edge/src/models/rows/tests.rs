@@ -226,6 +226,54 @@ fn depth_is_no_danger_and_faults_are_bounded() {
     assert!(problem.detail.starts_with("1002 faults"), "{}", problem.detail);
 }
 
+/// Whether a body is read at one go; then it must be read alike the other way.
+fn is_plain(body: &[u8], signature: &Signature, reading: Reading) -> bool {
+    let Some(read) = plain::read(body, signature.plain.as_ref().unwrap(), signature, reading) else { return false };
+    let other = parse_any(body, signature, reading).unwrap_or_else(|problem| {
+        panic!("{}: {}", String::from_utf8_lossy(body), problem.detail);
+    });
+    let bits = |rows: &Rows| rows.values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    assert_eq!(bits(&read), bits(&other), "{}", String::from_utf8_lossy(body));
+    assert_eq!((read.count, read.many, read.ask), (other.count, other.many, other.ask));
+    true
+}
+
+#[test]
+fn what_programs_send_is_read_at_one_go() {
+    for body in [
+        r#"{"rows":[[1,2]]}"#,
+        " {\t\"rows\" :\r\n[ [ 1 , -2.5e-3 ] , [ 0 , 1e22 ] ] } \n",
+        r#"{"rows":[[-0,-0.0],[1E5,0.1]],"output":["leaves"]}"#,
+        r#"{"rows":[[3.4028234663852886e38,1e-400]]}"#,
+    ] {
+        assert!(is_plain(body.as_bytes(), &two(), predict(3)), "{body}");
+    }
+    let missing = signature(&[feature("a", true), feature("b", false)]);
+    assert!(is_plain(br#"{"rows":[[null,1],[2,3]],"top_k":2}"#, &missing, explain(3)));
+    for body in [
+        r#"{"rows":[[null,null]]}"#,
+        r#"{"rows":[[1,2],[1,2],[1,2],[1,2]]}"#,
+        r#"{"rows":[]}"#,
+        r#"{"rows":[[]]}"#,
+        r#"{"rows":[[1]]}"#,
+        r#"{"rows":[[1,2,3]]}"#,
+        r#"{"rows":[[1,2],]}"#,
+        r#"{"rows":[[1,2]]} x"#,
+        r#"{"rows":[[1,2]]}}"#,
+        r#"{"rows":[[1,2]],"rows":[[3,4]]}"#,
+        r#"{"rows":[[1,2]],"output":["leaves"],"output":["leaves"]}"#,
+        r#"{"rows":[[1,2]],"output":["shap"]}"#,
+        r#"{"rows":[[1,2]],}"#,
+        r#"{"rows":[[1,1e39]]}"#,
+        r#"{"rows":[["1",2]]}"#,
+        r#"{"a":1,"b/c":2}"#,
+    ] {
+        assert!(!is_plain(body.as_bytes(), &missing, predict(3)), "{body}");
+    }
+    // A feature of that name comes first.
+    assert!(signature(&[feature("rows", false)]).plain.is_none());
+}
+
 proptest! {
     #[test]
     fn numbers_are_read_as_serde_reads_them(values in proptest::collection::vec(-1e30f64..1e30, 2..=2)) {
@@ -243,5 +291,36 @@ proptest! {
         if let Ok(rows) = parse(body.as_bytes(), &two(), predict(3)) {
             prop_assert_eq!(rows.values.len(), rows.count as usize * 2);
         }
+    }
+
+    #[test]
+    fn rows_of_any_numbers_are_read_at_one_go_and_alike(
+        values in proptest::collection::vec(any::<f64>().prop_filter("a float of 32 bits", |x| x.abs() < 3e38), 2..64),
+        exponents: bool,
+        spaces in "[ \t\n\r]{0,2}",
+    ) {
+        let number = |x: &f64| if exponents { format!("{x:e}") } else { format!("{x}") };
+        let rows: Vec<String> = values
+            .chunks_exact(2)
+            .map(|row| format!("[{spaces}{}{spaces},{}]", number(&row[0]), number(&row[1])))
+            .collect();
+        let body = format!("{{\"rows\":{spaces}[{}]}}", rows.join(","));
+        prop_assert!(is_plain(body.as_bytes(), &two(), predict(99)));
+        let given: Vec<u64> = values.chunks_exact(2).flatten().map(|value| value.to_bits()).collect();
+        let read = parse(body.as_bytes(), &two(), predict(99)).unwrap();
+        prop_assert_eq!(read.values.iter().map(|value| value.to_bits()).collect::<Vec<_>>(), given);
+    }
+
+    #[test]
+    fn what_is_read_at_one_go_is_read_alike_the_other_way(body in r#"\{"rows":\[(\[[0-9.eE+\-nul, ]{1,12}\],?){1,3}\](,"output":\["leaves"\])?\}"#) {
+        is_plain(body.as_bytes(), &two(), predict(3));
+    }
+
+    #[test]
+    fn no_change_of_a_byte_is_read_otherwise(at in 0usize..60, byte: u8) {
+        let mut body = br#"{"rows":[[1.25,-2e3],[0.1,20]],"output":["leaves","margins"]}"#.to_vec();
+        let len = body.len();
+        body[at % len] = byte;
+        is_plain(&body, &two(), predict(3));
     }
 }

@@ -59,6 +59,21 @@ fn after_rows<'de, A: MapAccess<'de>>(reader: &mut Reader<'_>, mut map: A) -> Re
     Ok(())
 }
 
+/// An object of what may stand after the rows.
+pub(super) struct Rest<'r, 's>(pub(super) &'r mut Reader<'s>);
+
+impl<'de> Visitor<'de> for Rest<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("what is asked")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        after_rows(self.0, map)
+    }
+}
+
 /// A field's name: sets where the reader stands.
 struct Key<'r, 's> {
     reader: &'r mut Reader<'s>,
