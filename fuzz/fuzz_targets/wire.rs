@@ -1,7 +1,9 @@
 //! The binary layout of predictions: no bytes make a reader panic, and what it reads is written and read as the same.
 #![no_main]
 
-use arborgate_contracts::wire::{Answer, PredictRequest, Reply, ReplyWriter, RequestWriter, Segment};
+use arborgate_contracts::wire::{
+    Answer, Asked, LAYOUT_ASKING, PredictRequest, Reply, ReplyWriter, RequestWriter, Segment,
+};
 use libfuzzer_sys::fuzz_target;
 
 /// NaN is not equal to itself; its bits are.
@@ -18,14 +20,16 @@ fn same_segment(one: &Segment, two: &Segment) {
 
 fn request(message: &[u8]) {
     let Ok(read) = PredictRequest::read(message) else { return };
-    let mut writer = RequestWriter::new(&read.header, message.len());
+    let mut writer = RequestWriter::asking(&read.header, read.asked, message.len());
     for segment in &read.segments {
         writer.push(segment.deadline, segment.trace, &segment.grant, segment.rows, &segment.values);
     }
     let written = writer.finish();
-    assert_eq!(written.len(), message.len());
+    // the default may be said, and is not when it is written
+    let said = usize::from(read.asked == Asked::DEFAULT && message.get(2) == Some(&LAYOUT_ASKING));
+    assert_eq!(written.len() + said, message.len());
     let again = PredictRequest::read(&written).unwrap();
-    assert_eq!(read.header, again.header);
+    assert_eq!((&read.header, read.asked), (&again.header, again.asked));
     assert_eq!(read.segments.len(), again.segments.len());
     read.segments.iter().zip(&again.segments).for_each(|(one, two)| same_segment(one, two));
 }

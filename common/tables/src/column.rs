@@ -84,6 +84,23 @@ pub fn is_missing(text: &str) -> bool {
     text.is_empty() || ["nan", "na", "n/a", "<na>", "null", "none"].iter().any(|known| text.eq_ignore_ascii_case(known))
 }
 
+/// The number that a text of a CSV is; NaN where it stands for what is missing.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn number(text: &str) -> Result<f64, String> {
+    let trimmed = text.trim_ascii();
+    match trimmed {
+        "true" | "True" | "TRUE" => Ok(1.0),
+        "false" | "False" | "FALSE" => Ok(0.0),
+        _ => match trimmed.parse() {
+            Ok(value) => Ok(value),
+            Err(_) if is_missing(trimmed) => Ok(f64::NAN),
+            Err(_) => Err(format!("must be a number, not {}", quoted(text))),
+        },
+    }
+}
+
 /// What a cell becomes, or what is wrong with it ("must be a text").
 pub type Convert = Box<dyn Fn(Cell<'_>) -> Result<f64, String> + Send>;
 

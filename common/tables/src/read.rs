@@ -1,9 +1,13 @@
 //! A file that is opened, and the blocks that it is read in.
 
 use std::fs::File;
+use std::io::Cursor;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
+use bytes::Bytes;
+
+use crate::arrow_stream::ArrowTable;
 use crate::block::Block;
 use crate::column::{Column, Wanted, Width};
 use crate::csv_file::CsvTable;
@@ -12,7 +16,7 @@ use crate::format::Format;
 use crate::npy_file::NpyTable;
 use crate::parquet_file::ParquetTable;
 
-/// A file whose columns are known and none of whose rows was read.
+/// A file, or bytes in memory, whose columns are known and none of whose rows was read.
 #[derive(Debug)]
 pub struct Table {
     source: Source,
@@ -24,6 +28,7 @@ enum Source {
     Npy(NpyTable),
     Csv(Box<CsvTable>),
     Parquet(Box<ParquetTable>),
+    Arrow(Box<ArrowTable>),
 }
 
 impl Table {
@@ -43,15 +48,43 @@ impl Table {
         }
         let (source, columns) = match format {
             Format::Npy => NpyTable::open(file, size).map(|(table, columns)| (Source::Npy(table), columns)),
-            Format::Csv => CsvTable::open(file, size).map(|(table, columns)| (Source::Csv(Box::new(table)), columns)),
+            Format::Csv => {
+                CsvTable::open(Box::new(file), size).map(|(table, columns)| (Source::Csv(Box::new(table)), columns))
+            }
             Format::Parquet => {
                 ParquetTable::open(file).map(|(table, columns)| (Source::Parquet(Box::new(table)), columns))
             }
         }?;
+        Self::new(source, columns)
+    }
+
+    fn new(source: Source, columns: Vec<Column>) -> Result<Self, Error> {
         if columns.is_empty() {
             return Err(Error::content("it has no columns"));
         }
         Ok(Self { source, columns })
+    }
+
+    /// A CSV in memory.
+    ///
+    /// # Errors
+    /// [`Error`], for what is none.
+    pub fn csv(bytes: Bytes) -> Result<Self, Error> {
+        if bytes.is_empty() {
+            return Err(Error::content("it is empty, where a CSV with a header is needed"));
+        }
+        let size = bytes.len() as u64;
+        let (table, columns) = CsvTable::open(Box::new(Cursor::new(bytes)), size)?;
+        Self::new(Source::Csv(Box::new(table)), columns)
+    }
+
+    /// A stream of Apache Arrow IPC in memory, not compressed by itself.
+    ///
+    /// # Errors
+    /// [`Error`], for what is none.
+    pub fn arrow(bytes: Bytes) -> Result<Self, Error> {
+        let (table, columns) = ArrowTable::open(bytes)?;
+        Self::new(Source::Arrow(Box::new(table)), columns)
     }
 
     /// In the file's order.
@@ -59,11 +92,11 @@ impl Table {
         &self.columns
     }
 
-    /// How many rows the file says that it has; a CSV says nothing.
+    /// How many rows the file says that it has; a CSV and a stream say nothing.
     pub fn rows(&self) -> Option<u64> {
         match &self.source {
             Source::Npy(table) => Some(table.rows()),
-            Source::Csv(_) => None,
+            Source::Csv(_) | Source::Arrow(_) => None,
             Source::Parquet(table) => Some(table.rows()),
         }
     }
@@ -87,6 +120,7 @@ impl Table {
             Source::Npy(table) => Box::new(table.read(order)),
             Source::Csv(table) => Box::new(table.read(order)),
             Source::Parquet(table) => Box::new(table.read(order)?),
+            Source::Arrow(table) => Box::new(table.read(order)),
         };
         Ok(Blocks { reader, ended: false })
     }

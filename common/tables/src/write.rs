@@ -32,6 +32,19 @@ pub enum Choices {
     Text(Vec<String>),
 }
 
+impl Choices {
+    /// As they stand in a CSV.
+    pub(crate) fn texts(&self) -> Vec<String> {
+        let mut buffer = ryu::Buffer::new();
+        match self {
+            Self::Whole(values) => values.iter().map(i64::to_string).collect(),
+            Self::Numbers(values) => values.iter().map(|value| buffer.format(*value).to_owned()).collect(),
+            Self::Bool(values) => values.iter().map(bool::to_string).collect(),
+            Self::Text(values) => values.clone(),
+        }
+    }
+}
+
 /// Some rows: of [`Columns::Numbers`] the numbers, of [`Columns::OneOf`] the places.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answers {

@@ -9,6 +9,8 @@ import createClient, { type Client } from "openapi-fetch";
 import type { components, paths } from "./generated/schema.js";
 
 type Prediction = components["schemas"]["Prediction"];
+// Answers may be tables as well; this client asks for none.
+type Json = "application/json" | "application/problem+json";
 
 const SETOSA = { sepal_length: 5.1, sepal_width: 3.5, petal_length: 1.4, petal_width: 0.2 };
 
@@ -18,11 +20,11 @@ function required(name: string): string {
   return value;
 }
 
-function connect(headers: Record<string, string> = {}): Client<paths> {
-  return createClient<paths>({ baseUrl: required("BASE_URL"), headers });
+function connect(headers: Record<string, string> = {}): Client<paths, Json> {
+  return createClient<paths, Json>({ baseUrl: required("BASE_URL"), headers });
 }
 
-let client: Client<paths>;
+let client: Client<paths, Json>;
 
 before(async () => {
   const { data, error } = await connect().POST("/token", {

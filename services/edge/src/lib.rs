@@ -8,7 +8,7 @@
 //! | [`operations`] | the one table of operations and permissions |
 //! | [`identity`] | access tokens, API keys, revocation |
 //! | [`limits`] | rate-limit policies |
-//! | [`models`] | the catalog, rows from JSON, the way to the workers |
+//! | [`models`] | the catalog, rows from JSON, CSV and Arrow, the way to the workers |
 //! | `api` | the handlers, and the OpenAPI document |
 //! | `docs` | the documentation page |
 

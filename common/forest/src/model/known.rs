@@ -131,6 +131,30 @@ impl KnownCategories {
         self.find(given).0.map(f64::from)
     }
 
+    /// The number that stands for a text which may stand for anything, as in a CSV. One that is a category is that category,
+    /// also where it looks like a number or like what is missing, which the caller says.
+    pub fn written(&self, text: &str, is_missing: bool) -> Option<f64> {
+        let trimmed = text.trim_ascii();
+        let number = || {
+            let whole = trimmed.parse().map(Scalar::Signed).or_else(|_| trimmed.parse().map(Scalar::Unsigned));
+            whole.ok().or_else(|| trimmed.parse().map(Scalar::Float).ok())
+        };
+        let truth = || match trimmed {
+            "true" | "True" | "TRUE" => Some(Scalar::Bool(true)),
+            "false" | "False" | "FALSE" => Some(Scalar::Bool(false)),
+            _ => None,
+        };
+        let readings = [Some(Scalar::Text(text)), number(), truth()].into_iter().flatten();
+        if let Some(place) = readings.clone().find_map(|reading| self.place(reading)) {
+            return Some(place);
+        }
+        if is_missing {
+            return Some(f64::NAN);
+        }
+        // what was not seen, of the types that categories have
+        readings.into_iter().find_map(|reading| self.take(reading))
+    }
+
     /// The place, and whether there are categories of this type.
     fn find(&self, given: Scalar<'_>) -> (Option<u32>, bool) {
         let number = |exact| (self.numbers.get(&exact).copied(), !self.numbers.is_empty());

@@ -1,12 +1,12 @@
 //! Reads CSV row by row. All is text until a column is wanted as numbers.
 
-use std::fs::File;
+use std::fmt::Debug;
 use std::io::{self, Read};
 
 use csv::{ByteRecord, Position, ReaderBuilder};
 
 use crate::block::{Block, Float, block};
-use crate::column::{Cell, Column, Kind, Take, Width, is_missing};
+use crate::column::{Cell, Column, Kind, Take, Width, number};
 use crate::error::{Error, quoted};
 use crate::read::{Order, Reader};
 
@@ -14,6 +14,10 @@ use crate::read::{Order, Reader};
 const LONGEST_ROW: u64 = 64 << 20;
 /// Bytes that are read at once.
 const BUFFER: usize = 1 << 20;
+
+/// Where a text comes from.
+pub(crate) trait Input: Read + Send + Debug {}
+impl<R: Read + Send + Debug> Input for R {}
 
 /// A text whose header was read.
 #[derive(Debug)]
@@ -25,7 +29,7 @@ pub(crate) struct CsvTable {
 /// Counts what was read, and ends rows that are too long.
 #[derive(Debug)]
 struct Counted {
-    file: File,
+    from: Box<dyn Input>,
     read: u64,
     row_began: u64,
     /// Whether the first line ends with CR LF; `None` before its end.
@@ -39,7 +43,7 @@ impl Read for Counted {
             let why = format!("a row has more than {LONGEST_ROW} bytes; is a quote not closed?");
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
-        let count = self.file.read(into)?;
+        let count = self.from.read(into)?;
         self.read += count as u64;
         let read = into.get(..count).unwrap_or_default();
         if self.has_cr.is_none()
@@ -61,9 +65,11 @@ impl Counted {
 }
 
 impl CsvTable {
-    pub(crate) fn open(file: File, size: u64) -> Result<(Self, Vec<Column>), Error> {
-        let counted = Counted { file, read: 0, row_began: 0, has_cr: None, last: 0 };
-        let mut reader = ReaderBuilder::new().buffer_capacity(BUFFER).from_reader(counted);
+    /// `size` is how many bytes there will be, as far as is known.
+    pub(crate) fn open(from: Box<dyn Input>, size: u64) -> Result<(Self, Vec<Column>), Error> {
+        let counted = Counted { from, read: 0, row_began: 0, has_cr: None, last: 0 };
+        let buffer = usize::try_from(size).map_or(BUFFER, |size| size.clamp(1, BUFFER));
+        let mut reader = ReaderBuilder::new().buffer_capacity(buffer).from_reader(counted);
         let header = reader.byte_headers().map_err(|error| failed(error, 0, |at| at.map(Position::line)))?;
         if header.is_empty() {
             return Err(Error::content("it has no header, only empty lines"));
@@ -170,23 +176,10 @@ impl CsvReader {
             let bytes = record.get(wanted.column).unwrap_or_default();
             let text = std::str::from_utf8(bytes).map_err(|_| fault("is no UTF-8 text".to_owned()))?;
             values.push(match &wanted.take {
-                Take::Number => number(text).map_err(fault)?,
+                Take::Number => T::double(number(text).map_err(fault)?),
                 Take::Cells(convert) => T::double(convert(Cell::Written(text)).map_err(fault)?),
             });
         }
         Ok(true)
-    }
-}
-
-fn number<T: Float>(text: &str) -> Result<T, String> {
-    let trimmed = text.trim_ascii();
-    match trimmed {
-        "true" | "True" | "TRUE" => Ok(T::double(1.0)),
-        "false" | "False" | "FALSE" => Ok(T::double(0.0)),
-        _ => match trimmed.parse() {
-            Ok(value) => Ok(T::double(value)),
-            Err(_) if is_missing(trimmed) => Ok(T::NAN),
-            Err(_) => Err(format!("must be a number, not {}", quoted(text))),
-        },
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, Write};
 
 use crate::error::Error;
-use crate::write::{Answers, Choices, Columns, Sink, other_columns};
+use crate::write::{Answers, Columns, Sink, other_columns};
 
 const BUFFER: usize = 1 << 20;
 
@@ -19,19 +19,9 @@ impl<W: Write> CsvWriter<W> {
         writer.write_record(columns.names()).map_err(|error| Error::Write(error.into()))?;
         let choices = match columns {
             Columns::Numbers(_) => Vec::new(),
-            Columns::OneOf(columns) => columns.into_iter().map(|(_, choices)| texts(choices)).collect(),
+            Columns::OneOf(columns) => columns.into_iter().map(|(_, choices)| choices.texts()).collect(),
         };
         Ok(Self { writer, choices })
-    }
-}
-
-fn texts(choices: Choices) -> Vec<String> {
-    let mut buffer = ryu::Buffer::new();
-    match choices {
-        Choices::Whole(values) => values.iter().map(i64::to_string).collect(),
-        Choices::Numbers(values) => values.iter().map(|value| buffer.format(*value).to_owned()).collect(),
-        Choices::Bool(values) => values.iter().map(bool::to_string).collect(),
-        Choices::Text(values) => values,
     }
 }
 

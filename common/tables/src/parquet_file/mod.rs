@@ -1,6 +1,5 @@
 //! Apache Parquet, column by column through Arrow's buffers.
 
-mod array;
 mod read;
 mod write;
 

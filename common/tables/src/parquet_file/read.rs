@@ -2,18 +2,16 @@
 //! does not grow with the file.
 
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use arrow_array::RecordBatch;
-use arrow_schema::DataType;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::basic::Compression;
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 
-use super::array;
+use crate::array::{self, guarded, kind};
 use crate::block::{Block, Float, block};
-use crate::column::{Column, Kind, Take, Width};
+use crate::column::{Column, Take, Width};
 use crate::error::{Error, quoted};
 use crate::read::{Order, Reader};
 
@@ -77,24 +75,6 @@ fn packed(column: &ColumnChunkMetaData) -> Result<(), Error> {
     let name = column.column_descr().path().string();
     let message = format!("is packed with {codec}, which is not read: write it with Zstandard, Snappy, gzip or LZ4");
     Err(Error::Column { column: quoted(&name), message })
-}
-
-/// The decoder takes what a file says for true in places, and panics where it is not.
-fn guarded<T>(run: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err("its parts do not fit each other".to_owned()))
-}
-
-fn kind(of: &DataType) -> Kind {
-    match of {
-        DataType::Float32 => Kind::Single,
-        DataType::Float64 => Kind::Double,
-        DataType::Int8 | DataType::Int16 | DataType::UInt8 | DataType::UInt16 => Kind::Small,
-        DataType::Int32 | DataType::Int64 | DataType::UInt32 | DataType::UInt64 => Kind::Whole,
-        DataType::Boolean => Kind::Bool,
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Kind::Text,
-        DataType::Dictionary(_, values) => kind(values),
-        other => Kind::Other(other.to_string()),
-    }
 }
 
 pub(crate) struct ParquetReader {

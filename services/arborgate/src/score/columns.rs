@@ -1,9 +1,7 @@
 //! Which column of a table is which feature of the model, and what its cells become.
 
-use std::collections::HashMap;
-
 use arborgate_forest::{Categories, Feature, FeatureKind, KnownCategories, Model, Scalar, catboost_category};
-use arborgate_tables::{Cell, Column, Convert, Format, Take, Wanted, Width, is_missing};
+use arborgate_tables::{Cell, Column, Convert, Format, Mismatch, Take, Wanted, Width, is_missing};
 
 /// Columns that a message names, at most.
 const NAMED: usize = 8;
@@ -66,17 +64,10 @@ fn by_order(features: usize, columns: &[Column], format: Format) -> Result<Vec<u
 }
 
 fn by_name(names: &[&str], columns: &[Column], ignore_extra: bool) -> Result<Vec<usize>, String> {
-    let mut places: HashMap<&str, (usize, bool)> = HashMap::with_capacity(columns.len());
-    for (place, column) in columns.iter().enumerate() {
-        let name = column.name.as_deref().unwrap_or_default();
-        places.entry(name).and_modify(|(_, twice)| *twice = true).or_insert((place, false));
-    }
-    let missing: Vec<&str> = names.iter().copied().filter(|name| !places.contains_key(name)).collect();
-    let twice: Vec<&str> =
-        names.iter().copied().filter(|name| places.get(name).is_some_and(|(_, twice)| *twice)).collect();
-    let known: HashMap<&str, ()> = names.iter().map(|name| (*name, ())).collect();
-    let named = columns.iter().filter_map(|column| column.name.as_deref());
-    let extra: Vec<&str> = named.filter(|name| !known.contains_key(name)).collect();
+    let Mismatch { missing, twice, extra } = match arborgate_tables::by_name(names, columns, ignore_extra) {
+        Ok(places) => return Ok(places),
+        Err(mismatch) => mismatch,
+    };
     let mut faults = Vec::new();
     if !missing.is_empty() {
         faults.push(format!("has no column {}, which the model needs", list(&missing)));
@@ -84,21 +75,17 @@ fn by_name(names: &[&str], columns: &[Column], ignore_extra: bool) -> Result<Vec
     if !twice.is_empty() {
         faults.push(format!("has column {} more than once", list(&twice)));
     }
-    if !extra.is_empty() && !ignore_extra {
+    if !extra.is_empty() {
         let what = if extra.len() == 1 { "which is no feature" } else { "which are no features" };
         faults.push(format!("has column {}, {what} of the model (--ignore-extra leaves such out)", list(&extra)));
     }
     if !missing.is_empty() && columns.len() == names.len() {
         faults.push("has as many columns as the model has features (--by-order takes them in their order)".to_owned());
     }
-    if faults.is_empty() {
-        Ok(names.iter().filter_map(|name| places.get(name)).map(|(place, _)| *place).collect())
-    } else {
-        Err(faults.join("; it "))
-    }
+    Err(faults.join("; it "))
 }
 
-fn list(names: &[&str]) -> String {
+fn list(names: &[String]) -> String {
     let mut list: Vec<String> = names.iter().take(NAMED).map(|name| format!("{name:?}")).collect();
     if names.len() > NAMED {
         list.push(format!("… ({} in all)", names.len()));
@@ -124,7 +111,7 @@ fn category(known: KnownCategories) -> Convert {
     Box::new(move |cell| {
         let taken = match cell {
             Cell::Missing => Some(f64::NAN),
-            Cell::Written(text) => written(&known, text),
+            Cell::Written(text) => known.written(text, is_missing(text)),
             Cell::Float(value) => known.take(Scalar::Float(value)),
             Cell::Signed(value) => known.take(Scalar::Signed(value)),
             Cell::Unsigned(value) => known.take(Scalar::Unsigned(value)),
@@ -133,30 +120,6 @@ fn category(known: KnownCategories) -> Convert {
         };
         taken.ok_or_else(|| format!("must be {}", known.wanted()))
     })
-}
-
-/// A text that is a category is that category, also where it looks like a number or like what is missing.
-fn written(known: &KnownCategories, text: &str) -> Option<f64> {
-    let trimmed = text.trim_ascii();
-    let number = || {
-        let whole = trimmed.parse().map(Scalar::Signed).or_else(|_| trimmed.parse().map(Scalar::Unsigned));
-        whole.ok().or_else(|| trimmed.parse().map(Scalar::Float).ok())
-    };
-    let truth = || match trimmed {
-        "true" | "True" | "TRUE" => Some(Scalar::Bool(true)),
-        "false" | "False" | "FALSE" => Some(Scalar::Bool(false)),
-        _ => None,
-    };
-    let text = Scalar::Text(text);
-    let readings = [Some(text), number(), truth()].into_iter().flatten();
-    if let Some(place) = readings.clone().find_map(|reading| known.place(reading)) {
-        return Some(place);
-    }
-    if is_missing(trimmed) {
-        return Some(f64::NAN);
-    }
-    // what was not seen, of the types that categories have
-    readings.into_iter().find_map(|reading| known.take(reading))
 }
 
 /// What CatBoost has for a category's text. In a CSV only what is empty is missing: any other text may be a category.
@@ -208,14 +171,14 @@ mod tests {
         let labels = [Label::Text("NA".to_owned()), Label::Int(10), Label::Bool(true), Label::Text("7".to_owned())];
         let known = KnownCategories::new(&labels, CategoryRule::Truncated64.unseen());
         for (text, place) in [("NA", 0.0), ("10", 1.0), (" 10.0 ", 1.0), ("True", 2.0), ("7", 3.0)] {
-            assert_eq!(written(&known, text), Some(place), "{text}");
+            assert_eq!(known.written(text, is_missing(text)), Some(place), "{text}");
         }
         for missing in ["", "nan", "oslo", "11"] {
-            assert!(written(&known, missing).unwrap().is_nan(), "{missing}");
+            assert!(known.written(missing, is_missing(missing)).unwrap().is_nan(), "{missing}");
         }
         let numbers = KnownCategories::new(&[Label::Int(10)], CategoryRule::Truncated64.unseen());
-        assert_eq!(written(&numbers, "oslo"), None, "never seen, and no number either");
-        assert!(written(&numbers, "11").unwrap().is_nan());
+        assert_eq!(numbers.written("oslo", false), None, "never seen, and no number either");
+        assert!(numbers.written("11", false).unwrap().is_nan());
         let refusing = KnownCategories::new(&labels, CategoryRule::Truncated32.unseen());
         assert_eq!(
             category(refusing)(Cell::Written("oslo")).unwrap_err(),

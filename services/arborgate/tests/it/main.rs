@@ -11,6 +11,7 @@ mod api_keys;
 mod asking;
 mod backup;
 mod bad_bodies;
+mod bodies;
 mod boosted;
 mod compose;
 mod connections;

@@ -104,8 +104,10 @@ shown!(
 /// One row's answer.
 #[derive(Object)]
 pub(super) struct Prediction {
-    /// The predicted class as the model's file has it, or the value of a regressor; of several outputs a list.
-    prediction: serde_json::Value,
+    /// The predicted class as the model's file has it, or the value of a regressor; of several outputs a list. Not there if
+    /// `output` was given without `label`.
+    #[oai(skip_serializing_if_is_none)]
+    prediction: Option<serde_json::Value>,
     /// The predicted class as a person calls it; not of a regressor.
     #[oai(skip_serializing_if_is_none)]
     label: Option<serde_json::Value>,
@@ -115,6 +117,12 @@ pub(super) struct Prediction {
     /// Low for what is unlike the training data; only of an outlier detector.
     #[oai(skip_serializing_if_is_none)]
     score: Option<f64>,
+    /// What the trees sum to; only if `output` names `margins`.
+    #[oai(skip_serializing_if_is_none)]
+    margins: Option<Vec<f64>>,
+    /// For each tree the leaf that the row ends in; only if `output` names `leaves`.
+    #[oai(skip_serializing_if_is_none)]
+    leaves: Option<Vec<u32>>,
     /// Which model answered.
     model: String,
     /// Which of its versions.

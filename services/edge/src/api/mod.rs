@@ -2,6 +2,7 @@
 
 mod accounts;
 mod backup;
+mod content;
 mod documented;
 mod encryption;
 mod forms;

@@ -30,15 +30,13 @@ impl State {
 /// A JSON answer that is written already, of the type that the document shows.
 pub(super) struct Rendered<T> {
     json: Vec<u8>,
-    /// Microseconds that a prediction waited and computed.
-    times: Option<(u32, u32)>,
     _shown: PhantomData<fn() -> T>,
 }
 
 impl<T> Rendered<T> {
     /// Of JSON.
     pub(super) fn new(json: Vec<u8>) -> Self {
-        Self { json, times: None, _shown: PhantomData }
+        Self { json, _shown: PhantomData }
     }
 
     /// Of a value that serializes as `T` shows.
@@ -47,12 +45,6 @@ impl<T> Rendered<T> {
             tracing::error!(%error, "an answer can not be written");
             ServiceError::internal().into()
         })
-    }
-
-    /// With the microseconds that a prediction waited and computed.
-    pub(super) fn timed(mut self, queued_us: u32, computed_us: u32) -> Self {
-        self.times = Some((queued_us, computed_us));
-        self
     }
 }
 
@@ -66,9 +58,6 @@ impl<T: Send> IntoResponse for Rendered<T> {
         // With room for all that an answer has: two tables fewer are thrown away.
         *response.headers_mut() = HeaderMap::with_capacity(HEADERS);
         response.headers_mut().insert(header::CONTENT_TYPE, JSON);
-        if let Some((queued_us, computed_us)) = self.times {
-            crate::front::timing(&mut response, queued_us, computed_us);
-        }
         response
     }
 }

@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use arborgate_contracts::ErrorCode;
+use arborgate_contracts::{ErrorCode, Fault};
 use poem_openapi::OpenApi;
-use poem_openapi::param::Path;
+use poem_openapi::param::{Path, Query};
 
+use super::content::{Answered, Content};
 use super::forms::{ExplainRequest, Explanations, Features, Prediction, RowsAnswer, RowsRequest};
-use super::payload::{RawJson, Rendered, State};
+use super::payload::State;
 use super::{Shared, Tag};
 use crate::front::admitted::Admitted;
 use crate::front::problem::Problem;
-use crate::models::ask::Purpose;
+use crate::models::ask::{Ask, Purpose, kinds};
 use crate::models::catalog::{Served, Versions};
-use crate::models::rows::{self, Reading, Rows};
+use crate::models::rows::{self, Form, Reading};
 
 /// Contributions that an answer tells, at most: each has its feature's name beside it.
 const MOST_TOLD: usize = 1 << 20;
@@ -26,7 +27,13 @@ impl Api {
     ///
     /// The body holds the default model's features by name.
     #[oai(path = "/predict", method = "post", operation_id = "predict")]
-    async fn predict(&self, admitted: Admitted, body: RawJson<Features>) -> Result<Rendered<Prediction>, Problem> {
+    async fn predict(
+        &self,
+        admitted: Admitted,
+        /// As `output` in the body, with commas between, for bodies that are tables.
+        output: Query<Option<String>>,
+        body: Content<Features>,
+    ) -> Result<Answered<Prediction>, Problem> {
         let shared = self.0.get()?;
         let served = shared.catalog.now().default_model().cloned();
         let served = served.ok_or_else(|| {
@@ -35,7 +42,7 @@ impl Api {
                 "there is no default model; add one with 'arborgate models add … --default'",
             )
         })?;
-        answer(shared, &served, admitted, &body.bytes).await
+        answer(shared, &served, admitted, output.0.as_deref(), body).await
     }
 
     /// Ask a model
@@ -47,11 +54,13 @@ impl Api {
         admitted: Admitted,
         /// The model's name.
         model: Path<String>,
-        body: RawJson<RowsRequest>,
-    ) -> Result<Rendered<RowsAnswer>, Problem> {
+        /// As `output` in the body, with commas between, for bodies that are tables.
+        output: Query<Option<String>>,
+        body: Content<RowsRequest>,
+    ) -> Result<Answered<RowsAnswer>, Problem> {
         let shared = self.0.get()?;
         let served = find(shared, &model, |versions| versions.current().cloned())?;
-        answer(shared, &served, admitted, &body.bytes).await
+        answer(shared, &served, admitted, output.0.as_deref(), body).await
     }
 
     /// Ask a version of a model
@@ -63,11 +72,13 @@ impl Api {
         model: Path<String>,
         /// The version.
         version: Path<String>,
-        body: RawJson<RowsRequest>,
-    ) -> Result<Rendered<RowsAnswer>, Problem> {
+        /// As `output` in the body, with commas between, for bodies that are tables.
+        output: Query<Option<String>>,
+        body: Content<RowsRequest>,
+    ) -> Result<Answered<RowsAnswer>, Problem> {
         let shared = self.0.get()?;
         let served = find(shared, &model, |versions| versions.get(&version).cloned())?;
-        answer(shared, &served, admitted, &body.bytes).await
+        answer(shared, &served, admitted, output.0.as_deref(), body).await
     }
 
     /// Explain a model
@@ -80,11 +91,14 @@ impl Api {
         admitted: Admitted,
         /// The model's name.
         model: Path<String>,
-        body: RawJson<ExplainRequest>,
-    ) -> Result<Rendered<Explanations>, Problem> {
+        /// As `top_k` in the body, for bodies that are tables.
+        #[oai(validator(minimum(value = "1")))]
+        top_k: Query<Option<u32>>,
+        body: Content<ExplainRequest>,
+    ) -> Result<Answered<Explanations>, Problem> {
         let shared = self.0.get()?;
         let served = find(shared, &model, |versions| versions.current().cloned())?;
-        explain(shared, &served, admitted, &body.bytes).await
+        explain(shared, &served, admitted, top_k.0, body).await
     }
 
     /// Explain a version of a model
@@ -96,11 +110,14 @@ impl Api {
         model: Path<String>,
         /// The version.
         version: Path<String>,
-        body: RawJson<ExplainRequest>,
-    ) -> Result<Rendered<Explanations>, Problem> {
+        /// As `top_k` in the body, for bodies that are tables.
+        #[oai(validator(minimum(value = "1")))]
+        top_k: Query<Option<u32>>,
+        body: Content<ExplainRequest>,
+    ) -> Result<Answered<Explanations>, Problem> {
         let shared = self.0.get()?;
         let served = find(shared, &model, |versions| versions.get(&version).cloned())?;
-        explain(shared, &served, admitted, &body.bytes).await
+        explain(shared, &served, admitted, top_k.0, body).await
     }
 }
 
@@ -117,30 +134,66 @@ pub(super) fn find(
     choose(versions).ok_or_else(|| unknown("this model has no such version; GET /v1/models/{model} lists them"))
 }
 
-async fn answer<T>(shared: &Shared, served: &Served, admitted: Admitted, body: &[u8]) -> Result<Rendered<T>, Problem> {
-    let reading = Reading { purpose: Purpose::Predict, most: shared.config.inference.max_rows };
-    let rows = rows::parse(body, &served.signature, reading)?;
-    ask(served, admitted, rows).await
-}
-
-async fn explain<T>(shared: &Shared, served: &Served, admitted: Admitted, body: &[u8]) -> Result<Rendered<T>, Problem> {
-    let reading = Reading { purpose: Purpose::Explain, most: shared.config.inference.max_rows };
-    let rows = rows::parse(body, &served.signature, reading)?;
-    let features = served.signature.columns();
-    let told = rows.ask.top_k.map_or(features, |top_k| features.min(top_k as usize));
-    let most = MOST_TOLD / (told * served.manifest.margins()).max(1);
-    if rows.count as usize > most {
-        let detail =
-            format!("an explanation of {} rows is too large; ask for at most {most}, or give top_k", rows.count);
-        return Err(Problem::new(ErrorCode::TooLarge, detail));
+async fn answer<B, T>(
+    shared: &Shared,
+    served: &Served,
+    admitted: Admitted,
+    output: Option<&str>,
+    body: Content<B>,
+) -> Result<Answered<T>, Problem> {
+    let mut ask = Ask::of(Purpose::Predict);
+    if let Some(output) = output {
+        ask.asked = kinds(output.split(','), served.manifest.task).map_err(|faults| {
+            let fault = |(_, detail)| Fault { pointer: "output".to_owned(), detail };
+            Problem::invalid(faults.into_iter().map(fault).collect())
+        })?;
     }
-    // It is much, and seldom.
-    Box::pin(ask(served, admitted, rows)).await
+    let reading = Reading { purpose: Purpose::Predict, ask, most: shared.config.inference.max_rows };
+    send(served, admitted, reading, body).await
 }
 
-async fn ask<T>(served: &Served, admitted: Admitted, rows: Rows) -> Result<Rendered<T>, Problem> {
+async fn explain<B, T>(
+    shared: &Shared,
+    served: &Served,
+    admitted: Admitted,
+    top_k: Option<u32>,
+    body: Content<B>,
+) -> Result<Answered<T>, Problem> {
+    let ask = Ask { top_k, ..Ask::of(Purpose::Explain) };
+    let reading = Reading { purpose: Purpose::Explain, ask, most: shared.config.inference.max_rows };
+    // It is much, and seldom.
+    Box::pin(send(served, admitted, reading, body)).await
+}
+
+async fn send<B, T>(
+    served: &Served,
+    admitted: Admitted,
+    reading: Reading,
+    body: Content<B>,
+) -> Result<Answered<T>, Problem> {
+    let Content { form, bytes, wants, .. } = body;
+    let rows = rows::parse_form(&bytes, form, &served.signature, reading)?;
     let (many, asked) = (rows.many, rows.ask);
+    if reading.purpose == Purpose::Explain {
+        check_told(served, rows.count as usize, asked)?;
+    }
     let answer = served.lane.predict(rows, admitted.meta, &admitted.caller.grant).await?;
-    let json = if many { served.template.many(&answer, asked) } else { served.template.one(&answer, asked) };
-    Ok(Rendered::new(json).timed(answer.queued_us, answer.computed_us))
+    let times = (answer.queued_us, answer.computed_us);
+    match wants.form {
+        Form::Json if many => Ok(Answered::json(served.template.many(&answer, asked), wants, times).await),
+        Form::Json => Ok(Answered::json(served.template.one(&answer, asked), wants, times).await),
+        Form::Csv | Form::Arrow => Answered::table(&served.template.frame(&answer, asked), wants, times).await,
+    }
+}
+
+/// That an explanation is not too much to be told.
+fn check_told(served: &Served, rows: usize, ask: Ask) -> Result<(), Problem> {
+    let features = served.signature.columns();
+    let told = ask.top_k.map_or(features, |top_k| features.min(top_k as usize));
+    let most = MOST_TOLD / (told * served.manifest.margins()).max(1);
+    if rows <= most {
+        return Ok(());
+    }
+    let detail = format!("an explanation of {rows} rows is too large; ask for at most {most}, or give top_k");
+    Err(Problem::new(ErrorCode::TooLarge, detail))
 }

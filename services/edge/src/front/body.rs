@@ -9,6 +9,7 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use poem::{Body, RequestBody};
 
+use super::coding::{Coding, unpacked};
 use super::problem::Problem;
 
 /// How much of a body is read, and for how long.
@@ -31,8 +32,19 @@ pub fn check_type(headers: &HeaderMap, wanted: &str) -> Result<(), Problem> {
     Err(Problem::new(ErrorCode::BadRequest, detail).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE))
 }
 
-/// Reads a body whole.
+/// Reads a body whole, and unpacks it; the limit holds before and after.
 pub async fn read(body: &mut RequestBody, headers: &HeaderMap, limits: BodyLimits) -> Result<Bytes, Problem> {
+    let coding = Coding::of(headers)?;
+    let bytes = read_sent(body, headers, limits).await?;
+    match coding {
+        None => Ok(bytes),
+        // Boxed: the future of what is not packed stays small.
+        Some(coding) => Box::pin(unpacked(bytes, coding, limits.bytes)).await,
+    }
+}
+
+/// As it was sent.
+async fn read_sent(body: &mut RequestBody, headers: &HeaderMap, limits: BodyLimits) -> Result<Bytes, Problem> {
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|bytes| bytes > limits.bytes as u64) {
         return Err(too_large(limits.bytes));

@@ -4,6 +4,7 @@
 pub mod address;
 pub mod admitted;
 pub mod body;
+pub mod coding;
 pub mod flood;
 pub mod metrics;
 pub mod problem;

@@ -1,11 +1,14 @@
-//! Answers as JSON, written into one buffer from what the worker sent.
+//! Answers as JSON, written into one buffer from what the worker sent; or as tables.
 
+mod columns;
 mod explanation;
 
 use arborgate_contracts::registry::{Manifest, Task};
 use arborgate_contracts::wire::{Answer, Asked};
 
 use super::ask::Ask;
+use arborgate_tables::Frame;
+use columns::Columns;
 use explanation::Explanation;
 
 /// What of a version's answers is the same in each.
@@ -19,6 +22,7 @@ pub struct Template {
     /// For each output, for each class: `value` and `"label"`, as JSON.
     classes: Vec<Vec<(Vec<u8>, Vec<u8>)>>,
     explanation: Explanation,
+    columns: Columns,
     /// `"model":…,"version":…}`
     tail: Vec<u8>,
     /// A guess of a row's bytes.
@@ -50,10 +54,16 @@ impl Template {
             width: manifest.width(),
             labels: classes.len(),
             explanation: Explanation::new(manifest),
+            columns: Columns::new(manifest),
             classes,
             tail,
             row_bytes: 64 + all,
         }
+    }
+
+    /// An answer to what was asked, as a table.
+    pub fn frame(&self, answer: &Answer, ask: Ask) -> Frame {
+        self.columns.frame(answer, ask)
     }
 
     /// One row's answer to what was asked.
@@ -291,6 +301,51 @@ mod tests {
         assert_eq!(one(&regressor, both, &[0.5, 1.5], &[]), json!({"prediction": 0.5, "margins": [1.5]}));
         let many = read(&classifier.many(&answer(2, &[], &[1, 2, 3, 4]), ask(leaves)));
         assert_eq!(many["predictions"], json!([{"leaves": [1, 2]}, {"leaves": [3, 4]}]));
+    }
+
+    #[test]
+    fn tables_have_a_column_for_each_member_of_the_json() {
+        let classes = vec![vec![class(json!(0), "no"), class(json!(1), "y,es")]];
+        let classifier = Template::new(&manifest(Task::Classification, classes, 1));
+        let csv = |template: &Template, answer: &Answer, ask| {
+            String::from_utf8(template.frame(answer, ask).csv().unwrap()).unwrap()
+        };
+        let two = answer(2, &[0.1, 0.9, 1.0, 0.0], &[1, 0]);
+        assert_eq!(
+            csv(&classifier, &two, default()),
+            "prediction,label,probabilities.no,\"probabilities.y,es\"\n1,\"y,es\",0.1,0.9\n0,no,1.0,0.0\n"
+        );
+        let all = Asked::DEFAULT.and(Asked::MARGINS).and(Asked::LEAVES);
+        let two = answer(2, &[0.1, 0.9, 2.5, 1.0, 0.0, -2.5], &[1, 7, 8, 0, 9, 3]);
+        assert_eq!(csv(&classifier, &two, ask(all)).lines().nth(2).unwrap(), "0,no,1.0,0.0,-2.5,9,3",);
+        let pair = vec![vec![class(json!("a"), "a"), class(json!("b"), "b")], vec![class(json!(true), "yes")]];
+        let pair = Template::new(&manifest(Task::Classification, pair, 2));
+        assert_eq!(
+            csv(&pair, &answer(1, &[0.25, 0.75, 1.0], &[1, 0]), default()),
+            "prediction.0,prediction.1,label.0,label.1,probabilities.0.a,probabilities.0.b,probabilities.1.yes\n\
+             b,true,b,yes,0.25,0.75,1.0\n"
+        );
+        let regressor = Template::new(&manifest(Task::Regression, vec![], 1));
+        assert_eq!(csv(&regressor, &answer(2, &[1.5, 2.5], &[]), default()), "prediction\n1.5\n2.5\n");
+        let outlier = vec![vec![class(json!(-1), "-1"), class(json!(1), "1")]];
+        let outlier = Template::new(&manifest(Task::OutlierDetection, outlier, 1));
+        assert_eq!(csv(&outlier, &answer(1, &[-0.125], &[0]), default()), "prediction,label,score\n-1,-1,-0.125\n");
+    }
+
+    #[test]
+    fn a_table_of_explanations_has_a_row_for_each_contribution() {
+        let classes = vec![vec![class(json!(0), "no"), class(json!(1), "yes")]];
+        let template = Template::new(&manifest(Task::Classification, classes, 1));
+        let explained = answer(2, &[0.5, 0.25, -0.5, 0.25], &[]);
+        let asked = Ask { asked: Asked::CONTRIBUTIONS, top_k: Some(3) };
+        assert_eq!(
+            String::from_utf8(template.frame(&explained, asked).csv().unwrap()).unwrap(),
+            "row,label,feature,contribution,base\n0,yes,x,0.5,0.25\n1,yes,x,-0.5,0.25\n"
+        );
+        assert_eq!(
+            read(&template.many(&explained, asked))["explanations"][1],
+            json!({"outputs": [{"label": "yes", "base": 0.25, "contributions": [{"feature": "x", "contribution": -0.5}]}]})
+        );
     }
 
     #[test]

@@ -5,12 +5,15 @@
 mod column;
 mod options;
 mod plain;
+mod table;
 mod visit;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use arborgate_contracts::registry::{Feature, Task};
 use arborgate_contracts::{ErrorCode, Fault};
+use bytes::Bytes;
 use serde::Deserializer as _;
 
 use super::ask::{Ask, Purpose};
@@ -39,7 +42,7 @@ pub struct Rows {
 #[derive(Debug)]
 pub struct Signature {
     names: Vec<Box<str>>,
-    columns: Vec<Column>,
+    columns: Vec<Arc<Column>>,
     index: HashMap<Box<str>, usize>,
     task: Task,
     /// Of a model whose features are all numbers, and none is called `rows`.
@@ -51,8 +54,9 @@ impl Signature {
     pub fn new(features: &[Feature], task: Task) -> Self {
         let names: Vec<Box<str>> = features.iter().map(|f| f.name.as_str().into()).collect();
         let index: HashMap<_, _> = names.iter().cloned().enumerate().map(|(i, name)| (name, i)).collect();
-        let columns: Vec<Column> = features.iter().map(Column::new).collect();
-        let plain = if index.contains_key("rows") { None } else { columns.iter().map(Column::bound).collect() };
+        let columns: Vec<Arc<Column>> = features.iter().map(|of| Arc::new(Column::new(of))).collect();
+        let plain =
+            if index.contains_key("rows") { None } else { columns.iter().map(|column| column.bound()).collect() };
         Self { names, columns, index, task, plain }
     }
 
@@ -71,11 +75,11 @@ impl Signature {
 
     /// What a value in its place must be, for a fault.
     fn wanted(&self, column: usize) -> &str {
-        self.columns.get(column).map_or("", Column::wanted)
+        self.columns.get(column).map_or("", |column| column.wanted())
     }
 
     fn missing_allowed(&self, column: usize) -> bool {
-        self.columns.get(column).is_some_and(|column| column.missing)
+        self.columns.get(column).is_some_and(|column| column.may_miss)
     }
 
     fn name(&self, column: usize) -> &str {
@@ -83,16 +87,37 @@ impl Signature {
     }
 }
 
+/// In which form rows come, and answers go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Text of RFC 8259.
+    Json,
+    /// Text of RFC 4180, with a header.
+    Csv,
+    /// A stream of Apache Arrow IPC.
+    Arrow,
+}
+
 /// How a body is read.
 #[derive(Debug, Clone, Copy)]
 pub struct Reading {
     /// Which options it may have.
     pub purpose: Purpose,
+    /// What is asked unless the body says.
+    pub ask: Ask,
     /// Rows, at most.
     pub most: u32,
 }
 
-/// Reads a body: one row by names, or `{"rows": […]}` of rows by names or positions; beside them what is asked, where no
+/// Reads a body of any form.
+pub fn parse_form(body: &Bytes, form: Form, signature: &Signature, reading: Reading) -> Result<Rows, Problem> {
+    match form {
+        Form::Json => parse(body, signature, reading),
+        Form::Csv | Form::Arrow => table::parse(body.clone(), form, signature, reading),
+    }
+}
+
+/// Reads JSON: one row by names, or `{"rows": […]}` of rows by names or positions; beside them what is asked, where no
 /// feature has that name.
 pub fn parse(body: &[u8], signature: &Signature, reading: Reading) -> Result<Rows, Problem> {
     let plain = signature.plain.as_ref().and_then(|columns| plain::read(body, columns, signature, reading));
@@ -164,6 +189,13 @@ struct Reader<'s> {
     as_text: bool,
 }
 
+/// What is wrong with a name that is none of the features.
+fn unknown(signature: &Signature) -> String {
+    let names: Vec<&str> = signature.names.iter().take(16).map(|name| &**name).collect();
+    let more = if signature.names.len() > 16 { ", …" } else { "" };
+    format!("is not a feature of this model; its features are {}{more}", names.join(", "))
+}
+
 /// A token of a JSON pointer (RFC 6901 section 3).
 fn pointer_token(text: &str) -> String {
     text.replace('~', "~0").replace('/', "~1")
@@ -174,7 +206,7 @@ impl<'s> Reader<'s> {
         Self {
             signature,
             reading,
-            ask: Ask::of(reading.purpose),
+            ask: reading.ask,
             given: Vec::new(),
             values: Vec::with_capacity(signature.columns()),
             rows: 0,

@@ -9,7 +9,7 @@ use super::{json, number};
 pub(super) struct Explanation {
     /// For each feature `{"feature":"…","contribution":`.
     features: Vec<Vec<u8>>,
-    manifest: About,
+    about: About,
 }
 
 /// What tells margins apart.
@@ -21,39 +21,52 @@ struct About {
     labels: Vec<Vec<Vec<u8>>>,
 }
 
+/// Whose margin one is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Margin {
+    /// Which output's, where there are several.
+    pub(super) output: Option<usize>,
+    /// Output and class, where it is that of a class.
+    pub(super) class: Option<(usize, usize)>,
+    /// Which, where it is that of no output.
+    pub(super) number: Option<usize>,
+}
+
+/// Which of `count` margins one is; `classes` has for each output the number of its classes.
+pub(super) fn margin(at: usize, count: usize, outputs: usize, classifier: bool, classes: &[usize]) -> Margin {
+    let several = |output| (outputs > 1).then_some(output);
+    if classifier && count == classes.iter().sum::<usize>() {
+        let mut class = at;
+        for (output, classes) in classes.iter().enumerate() {
+            if class < *classes {
+                return Margin { output: several(output), class: Some((output, class)), number: None };
+            }
+            class -= classes;
+        }
+    }
+    if count == outputs {
+        // Of two classes the margin is the second's.
+        let class = classes.get(at).filter(|classes| **classes == 2).map(|_| (at, 1));
+        return Margin { output: several(at), class, number: None };
+    }
+    Margin { output: None, class: None, number: Some(at) }
+}
+
 impl About {
     /// Writes `"output":…,"label":…,` of one of `count` margins, as far as there is more than one output, and a class.
-    fn write(&self, out: &mut Vec<u8>, margin: usize, count: usize) {
-        let classes: usize = self.labels.iter().map(Vec::len).sum();
-        let (output, class) = if self.classifier && count == classes {
-            self.place(margin)
-        } else if count == self.outputs {
-            // Of two classes the margin is the second's.
-            (margin, self.labels.get(margin).filter(|labels| labels.len() == 2).map(|_| 1))
-        } else {
-            out.extend_from_slice(format!("\"margin\":{margin},").as_bytes());
-            return;
-        };
-        if self.outputs > 1 {
-            out.extend_from_slice(format!("\"output\":{output},").as_bytes());
+    fn write(&self, out: &mut Vec<u8>, at: usize, count: usize) {
+        let classes: Vec<usize> = self.labels.iter().map(Vec::len).collect();
+        let Margin { output, class, number } = margin(at, count, self.outputs, self.classifier, &classes);
+        for (name, number) in [("output", output), ("margin", number)] {
+            if let Some(number) = number {
+                out.extend_from_slice(format!("\"{name}\":{number},").as_bytes());
+            }
         }
-        if let Some(label) = class.and_then(|class| self.labels.get(output)?.get(class)) {
+        if let Some(label) = class.and_then(|(output, class)| self.labels.get(output)?.get(class)) {
             out.extend_from_slice(b"\"label\":");
             out.extend_from_slice(label);
             out.push(b',');
         }
-    }
-
-    /// Output and class of a margin, where each class of each output has one.
-    fn place(&self, margin: usize) -> (usize, Option<usize>) {
-        let mut class = margin;
-        for (output, labels) in self.labels.iter().enumerate() {
-            if class < labels.len() {
-                return (output, Some(class));
-            }
-            class -= labels.len();
-        }
-        (0, None)
     }
 }
 
@@ -68,7 +81,7 @@ impl Explanation {
         let labels = manifest.classes.iter().map(|output| output.iter().map(|class| json(&class.label)).collect());
         Self {
             features: manifest.features.iter().map(|of| feature(&of.name)).collect(),
-            manifest: About {
+            about: About {
                 classifier: manifest.task == Task::Classification,
                 outputs: manifest.outputs as usize,
                 labels: labels.collect(),
@@ -86,7 +99,7 @@ impl Explanation {
                 out.push(b',');
             }
             out.push(b'{');
-            self.manifest.write(out, margin, count);
+            self.about.write(out, margin, count);
             out.extend_from_slice(b"\"base\":");
             number(out, values.last().copied());
             out.extend_from_slice(b",\"contributions\":[");
@@ -106,7 +119,7 @@ impl Explanation {
 
 /// The features that are told: all in their order, or the `top_k` of the greatest contributions, the greatest first. Of
 /// equals the first comes first.
-fn chosen(contributions: &[f64], top_k: Option<u32>) -> Vec<usize> {
+pub(super) fn chosen(contributions: &[f64], top_k: Option<u32>) -> Vec<usize> {
     let mut features: Vec<usize> = (0..contributions.len()).collect();
     let Some(top_k) = top_k else { return features };
     let size = |feature: &usize| contributions.get(*feature).map_or(0.0, |x| x.abs());

@@ -3,6 +3,7 @@
 use arborgate_contracts::registry::{Feature, FeatureType, Unseen};
 pub(super) use arborgate_forest::Scalar;
 use arborgate_forest::{KnownCategories, Label, catboost_category};
+use arborgate_tables::is_missing;
 use serde_json::Value;
 
 use super::plain::Bound;
@@ -11,7 +12,7 @@ use super::plain::Bound;
 #[derive(Debug)]
 pub(super) struct Column {
     kind: Kind,
-    pub(super) missing: bool,
+    pub(super) may_miss: bool,
 }
 
 #[derive(Debug)]
@@ -30,13 +31,13 @@ impl Column {
             FeatureType::Category => Kind::Category(Box::new(known(feature))),
             FeatureType::Text => Kind::Text,
         };
-        Self { kind, missing: feature.missing }
+        Self { kind, may_miss: feature.missing }
     }
 
     /// Of a column of numbers.
     pub(super) fn bound(&self) -> Option<Bound> {
         match self.kind {
-            Kind::Number { most, .. } => Some(Bound { most, missing: self.missing }),
+            Kind::Number { most, .. } => Some(Bound { most, missing: self.may_miss }),
             Kind::Category(_) | Kind::Text => None,
         }
     }
@@ -47,6 +48,33 @@ impl Column {
             Kind::Number { .. } => "a number",
             Kind::Category(known) => known.wanted(),
             Kind::Text => "a text",
+        }
+    }
+
+    /// The number of what is missing; else what is wrong with that.
+    pub(super) fn missing(&self) -> Result<f64, String> {
+        if self.may_miss {
+            Ok(f64::NAN)
+        } else {
+            Err(format!("must be {}; this model was not trained with missing values", self.wanted()))
+        }
+    }
+
+    /// The number of a text that may stand for anything, as in a CSV.
+    pub(super) fn written(&self, text: &str) -> Result<f64, String> {
+        let value = match &self.kind {
+            Kind::Number { .. } => arborgate_tables::number(text)?,
+            Kind::Category(known) => {
+                known.written(text, is_missing(text)).ok_or_else(|| format!("must be {}", self.wanted()))?
+            }
+            // In a CSV only what is empty is missing: any other text may be a category.
+            Kind::Text if text.is_empty() => f64::NAN,
+            Kind::Text => return self.take(Scalar::Text(text)),
+        };
+        match &self.kind {
+            _ if value.is_nan() => self.missing(),
+            Kind::Number { .. } => self.take(Scalar::Float(value)),
+            Kind::Category(_) | Kind::Text => Ok(value),
         }
     }
 

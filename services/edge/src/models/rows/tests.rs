@@ -8,16 +8,16 @@ fn feature(name: &str, missing: bool) -> Feature {
     Feature::number(name, FeatureType::Number, missing)
 }
 
-fn signature(features: &[Feature]) -> Signature {
+pub(super) fn signature(features: &[Feature]) -> Signature {
     Signature::new(features, Task::Classification)
 }
 
-fn predict(most: u32) -> Reading {
-    Reading { purpose: Purpose::Predict, most }
+pub(super) fn predict(most: u32) -> Reading {
+    Reading { purpose: Purpose::Predict, ask: Ask::of(Purpose::Predict), most }
 }
 
 fn explain(most: u32) -> Reading {
-    Reading { purpose: Purpose::Explain, most }
+    Reading { purpose: Purpose::Explain, ask: Ask::of(Purpose::Explain), most }
 }
 
 fn two() -> Signature {

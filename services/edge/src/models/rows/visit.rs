@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::options::{Given, Name};
-use super::{At, Cell, Reader, Scalar, Signature};
+use super::{At, Cell, Reader, Scalar, unknown};
 
 pub(super) const EXPECTED: &str = "an object: one row as {\"feature\": value, …}, or {\"rows\": [row, …]}";
 
@@ -122,12 +122,6 @@ impl Visitor<'_> for Key<'_, '_> {
         }
         Ok(())
     }
-}
-
-fn unknown(signature: &Signature) -> String {
-    let names: Vec<&str> = signature.names.iter().take(16).map(|name| &**name).collect();
-    let more = if signature.names.len() > 16 { ", …" } else { "" };
-    format!("is not a feature of this model; its features are {}{more}", names.join(", "))
 }
 
 /// What stands in the text where numbers are read as text.

@@ -1,5 +1,8 @@
 //! From an array of Arrow to numbers.
 
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowPrimitiveType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
@@ -9,14 +12,33 @@ use arrow_array::{Array, ArrayRef, downcast_dictionary_array};
 use arrow_schema::DataType;
 
 use crate::block::Float;
-use crate::column::{Cell, Convert};
+use crate::column::{Cell, Convert, Kind};
+
+/// What a column of such arrays holds.
+pub(crate) fn kind(of: &DataType) -> Kind {
+    match of {
+        DataType::Float32 => Kind::Single,
+        DataType::Float64 => Kind::Double,
+        DataType::Int8 | DataType::Int16 | DataType::UInt8 | DataType::UInt16 => Kind::Small,
+        DataType::Int32 | DataType::Int64 | DataType::UInt32 | DataType::UInt64 => Kind::Whole,
+        DataType::Boolean => Kind::Bool,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Kind::Text,
+        DataType::Dictionary(_, values) => kind(values),
+        other => Kind::Other(other.to_string()),
+    }
+}
+
+/// The decoders take what a file says for true in places, and panic where it is not.
+pub(crate) fn guarded<T>(run: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err("its parts do not fit each other".to_owned()))
+}
 
 /// A row of the array, and what is wrong there.
 type Fault = (usize, String);
 
 /// Each value as a number, NaN where there is none.
 #[expect(clippy::cast_precision_loss, reason = "a model's numbers are floats")]
-pub(super) fn numbers<T: Float>(array: &dyn Array, to: &mut Vec<T>) -> Result<(), Fault> {
+pub(crate) fn numbers<T: Float>(array: &dyn Array, to: &mut Vec<T>) -> Result<(), Fault> {
     match array.data_type() {
         DataType::Float32 => primitive::<Float32Type, T>(array, T::single, to),
         DataType::Float64 => primitive::<Float64Type, T>(array, T::double, to),
@@ -56,7 +78,7 @@ fn number(cell: Cell<'_>) -> f64 {
 }
 
 /// What each cell becomes.
-pub(super) fn cells<T: Float>(array: &dyn Array, convert: &Convert, to: &mut Vec<T>) -> Result<(), Fault> {
+pub(crate) fn cells<T: Float>(array: &dyn Array, convert: &Convert, to: &mut Vec<T>) -> Result<(), Fault> {
     each(array, convert, to)
 }
 
@@ -103,22 +125,21 @@ fn push<'a, T: Float>(
     Ok(())
 }
 
-/// Each value of the dictionary that a row has is converted once.
+/// Each value of the dictionary that a row has is converted once. What no row has takes no memory, however long the
+/// dictionary is.
 fn dictionary<T: Float>(array: &dyn Array, convert: Converting<'_>, to: &mut Vec<T>) -> Result<(), Fault> {
     let (keys, values) = keys(array)?;
-    let mut converted: Vec<Option<T>> = vec![None; values.len()];
-    let mut missing = None;
+    let mut converted: HashMap<Option<usize>, T> = HashMap::new();
     for (row, key) in keys.into_iter().enumerate() {
-        let known = match key {
-            Some(key) => converted.get_mut(key).ok_or_else(|| (row, "is beyond its dictionary".to_owned()))?,
-            None => &mut missing,
-        };
-        let value = match (*known, key) {
-            (Some(value), _) => value,
-            (None, Some(key)) => one(&values.slice(key, 1), convert).map_err(|message| (row, message))?,
+        let value = match (converted.get(&key), key) {
+            (Some(value), _) => *value,
+            (None, Some(key)) if key < values.len() => {
+                one(&values.slice(key, 1), convert).map_err(|message| (row, message))?
+            }
+            (None, Some(_)) => return Err((row, "is beyond its dictionary".to_owned())),
             (None, None) => convert(Cell::Missing).map(T::double).map_err(|message| (row, message))?,
         };
-        *known = Some(value);
+        converted.insert(key, value);
         to.push(value);
     }
     Ok(())
