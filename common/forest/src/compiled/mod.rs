@@ -8,15 +8,16 @@ mod masks;
 mod plain;
 mod questions;
 mod shape;
+mod side_by_side;
 mod walk;
 
 pub(crate) use engine::{Engine, Form, Layout, Part, Values};
-pub(crate) use few::{
-    ASIDE_LEAF, BitForm, BitWalk, Complete, Few, MOST_COLUMNS, MaskNode, PATH_TREES, PathGroup, Paths,
-};
+pub(crate) use few::{Few, MOST_COLUMNS, MaskNode};
 pub(crate) use lookup::{Keys, Lookup, MISSING, Sorted};
 pub(crate) use masks::{MOST_LEAVES, MOST_NODES, MaskForm, MaskTree};
 pub(crate) use plain::{Plain, ZERO, category};
+pub(crate) use questions::SetTable;
+pub(crate) use side_by_side::{ABREAST, SideBySide, Step};
 pub(crate) use walk::{LEAF, MISSING_LEFT, ONE_OF, WalkForm, WalkSplit};
 
 use crate::link::Link;

@@ -1,9 +1,7 @@
 //! Rows in, answers out: checks the input as the file's library does, sums the trees, applies the link and chooses the
 //! class. What a row gives never depends on the rows that it stands among.
 
-mod bits;
 mod check;
-mod eights;
 mod element;
 mod few;
 mod finish;
@@ -11,6 +9,7 @@ mod input;
 mod isa;
 mod masks;
 mod run;
+mod side_by_side;
 mod sums;
 mod walk;
 
