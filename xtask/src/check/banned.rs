@@ -50,8 +50,8 @@ const BANNED: [Banned; 10] = [
 ];
 
 pub(super) fn check() -> Result {
-    // `cargo metadata` has what the lock file has, also behind features of others that are off; `cargo tree` has what is
-    // compiled with all of ours.
+    // `cargo metadata` has also what stands behind features of others that are off; `cargo tree` has what is compiled, here with
+    // every feature of ours.
     let compiled = names(&tree(&["--workspace", "--all-features"])?);
     let mut wrong = Vec::new();
     for Banned { name, because, except } in BANNED.iter().filter(|banned| compiled.contains(banned.name)) {
