@@ -6,8 +6,8 @@ mod common;
 mod made_up;
 
 use arborgate_forest::{
-    CategoryRule, Combine, Compiled, Decision, Device, Element, Model, Options, Output, Parts, Precision, PredictError,
-    TensorError, TensorModel,
+    CategoryRule, Combine, Compiled, Decision, Device, Element, Finish, Limits, Linear, Model, Node, Options, Output,
+    Parts, Precision, PredictError, Split, TensorError, TensorModel, Test, Tree, TreeParts,
 };
 use common::reference::{Rows, cases, shap_cases};
 use common::{VERSIONS, bits, naive};
@@ -218,10 +218,38 @@ fn trees_of_several_kinds_keep_their_order() {
 }
 
 #[test]
+fn a_linear_leaf_of_fewer_terms_keeps_the_sign_of_zero() {
+    let split =
+        Split { column: 0, test: Test::AtMost(0.0), left: 1, right: 2, missing_left: true, zero_is_missing: false };
+    let parts = TreeParts {
+        nodes: vec![Node::Split(split), Node::Leaf(0), Node::Leaf(1)],
+        target: Some(0),
+        values: vec![-0.0, 1.0],
+        linear: vec![
+            Linear { constant: -0.0, terms: vec![] },
+            Linear { constant: 0.5, terms: vec![(0, 2.0), (0, -0.25)] },
+        ],
+        ..TreeParts::default()
+    };
+    let tree = Tree::new(parts, &Limits::default()).unwrap();
+    let plain = Shape { trees: 0, features: 1, sum: Precision::Double, ..Shape::default() }.model(&mut Random::new(1));
+    let model = changed(&plain, |parts| {
+        (parts.sum.start, parts.sum.finish, parts.trees) = (vec![-0.0], Finish::Nothing, vec![tree]);
+    });
+    let rows = ndarray::arr2(&[[-1.0], [3.0], [f64::NAN]]);
+    hold_naive(&model, &rows);
+    assert_eq!(
+        bits(&answer(&on_cpu(&model), rows.view()).unwrap().2).into_raw_vec_and_offset().0,
+        [(-0.0_f64).to_bits(), 5.75_f64.to_bits(), (-0.0_f64).to_bits()]
+    );
+}
+
+#[test]
 fn the_smallest_and_the_largest_leaf() {
     for combine in [Combine::Min, Combine::Max] {
         for (wide, sum) in [(false, Precision::Single), (true, Precision::Double)] {
-            let shape = Shape { trees: 20, margins: 2, wide, sum, ..Shape::default() };
+            // more trees than go down at once: only the first of all replaces the start
+            let shape = Shape { trees: 70, margins: 2, wide, sum, ..Shape::default() };
             let mut random = Random::new(7);
             let model = changed(&shape.model(&mut random), |parts| parts.sum.combine = combine);
             hold_naive(&model, &shape.rows(&mut random, 300));
