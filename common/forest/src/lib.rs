@@ -89,7 +89,7 @@
 //! ```
 //!
 //! On the CPU it gives the bits that [`Compiled`] gives, of every reference file and of made-up models of every shape. It is
-//! the reference there, and not a faster way: it takes 10 to 80 times as long.
+//! the reference there, and not a faster way: it takes 10 to 200 times as long (one thread, with AVX-512).
 //!
 //! With the feature `cuda`, which takes NVIDIA's toolkit to compile, it asks only for operations that candle has there, and
 //! of them only comparisons, additions, multiplications and casts to the nearest, each by itself, for which IEEE 754 leaves no
