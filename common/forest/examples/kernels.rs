@@ -106,6 +106,7 @@ fn run<T: Element + Send + Sync + 'static>(arguments: &Arguments, rows: Array2<T
         "kernel": work.kernel(),
         "splits": splits,
         "bytes": work.bytes(),
+        "leaf_bytes": work.leaf_bytes(),
         "compared": compared,
         "differ": differ,
         "largest": largest,
@@ -162,6 +163,13 @@ impl Work {
         match self {
             Self::Predict(compiled) => compiled.bytes(),
             Self::Explain(explainer) => explainer.bytes(),
+        }
+    }
+
+    fn leaf_bytes(&self) -> Option<usize> {
+        match self {
+            Self::Predict(compiled) => Some(compiled.leaf_bytes()),
+            Self::Explain(_) => None,
         }
     }
 

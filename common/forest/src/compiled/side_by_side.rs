@@ -26,7 +26,7 @@ pub(crate) struct SideBySide {
     /// Of each 64 trees, where their steps end.
     pub(crate) ends: Vec<u32>,
     /// For each tree its place among all.
-    pub(crate) places: Vec<u32>,
+    pub(crate) places: Vec<u16>,
     /// For each table of sets and each step: the trees that ask a set of it. The form has the sets in the order of the steps, and
     /// of the trees in each.
     pub(crate) sets: Vec<Vec<u64>>,
@@ -77,7 +77,7 @@ impl SideBySide {
         let mut from = 0;
         for (number, group) in groups().enumerate() {
             for (lane, (tree, _)) in group.iter().enumerate() {
-                *all.places.get_mut(*tree)? = (number * ABREAST + lane) as u32;
+                *all.places.get_mut(*tree)? = u16::try_from(number * ABREAST + lane).ok()?;
                 let order = form.shape(trees.get(*tree)?).in_order();
                 for (step, (split, first)) in (from..).zip(order.splits) {
                     let question = usize::from(*trees.get(*tree)?.splits.get(split)?);

@@ -42,7 +42,7 @@ pub(super) fn masks<I: Isa>(part: &Part, form: &MaskForm, numbers: &[f64], scrat
         }
         Few::SideBySide(trees) => {
             let found = side_by_side::one::<I>(form, trees, &bytes(form, ranks), ranks, one);
-            add_leaves(part, form, trees.places.iter().map(|place| found[*place as usize]), sums);
+            add_leaves(part, form, trees.places.iter().map(|place| found[usize::from(*place)]), sums);
         }
     }
 }

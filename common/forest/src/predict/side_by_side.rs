@@ -105,7 +105,7 @@ pub(super) fn many<I: Isa, T: Element>(
         find::<I>(form, trees, eight, scratch);
         let found = scratch.found.as_flattened();
         for (leaves, place) in scratch.leaves.iter_mut().zip(&trees.places) {
-            leaves[eight] = found[*place as usize];
+            leaves[eight] = found[usize::from(*place)];
         }
     }
     let mut of_trees = form.trees();
@@ -139,7 +139,7 @@ fn add_eight<I: Isa, const EACH: usize>(
     for ((number, ends), place) in form.starts().array_windows().enumerate().zip(&trees.places) {
         let [first, end] = ends.map(|end| end as usize);
         let (from, leaves) = (form.values(number, first), (end - first) / 2 + 1);
-        let rows = &found[*place as usize];
+        let rows = &found[usize::from(*place)];
         for (column, sums) in sums.iter_mut().enumerate() {
             // the values end with as many as a byte can name
             let Some(table) = values[from + column * leaves..].first_chunk() else { return };
