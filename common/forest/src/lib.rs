@@ -62,6 +62,9 @@
 //! - Reading runs nothing that the file says, builds only the classes it knows, and allocates in proportion to the
 //!   bytes it has seen, below [`Limits`].
 //!
+//! What all this was held against, and how to repeat it: `PARITY.md` beside the crate's manifest; how fast it is:
+//! `BENCHMARKS.md` at the workspace's root.
+//!
 //! # Its own file
 //!
 //! [`Model::write`] writes safetensors: the trees as tensors, in the narrowest types that hold them exactly, and the rest of the
@@ -99,7 +102,8 @@
 //!
 //! `formats` finds out what the bytes are and has a reader for each format, which ends in a [`Model`]; `model` holds only legal
 //! ensembles and says by which rules they are summed; `link` has each library's transforms; `compiled` lays a model out and
-//! `predict` runs it; `explain` lays it out in its own way, for contributions, and `tensors` in another, for other devices. Nothing behind `formats` knows a file.
+//! `predict` runs it; `explain` lays it out in its own way, for contributions, and `tensors` in another, for other devices. Nothing
+//! behind `formats` knows a file.
 
 mod compiled;
 mod error;
