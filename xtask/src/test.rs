@@ -10,5 +10,16 @@ pub(crate) fn run_all(args: &[String]) -> Result {
         return run(cargo().args(["test", "--locked"]).args(args));
     }
     run(cargo().args(["test", "--locked", "--workspace"]))?;
+    // apart, so that the server's tests are of the crates that it is built of
+    run(cargo().args([
+        "test",
+        "--locked",
+        "--package",
+        "arborgate-forest",
+        "--features",
+        "candle",
+        "--test",
+        "tensors",
+    ]))?;
     clients::run(true)
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cargo_metadata::{Metadata, MetadataCommand};
+use cargo_metadata::{CargoOpt, Metadata, MetadataCommand};
 
 use crate::command;
 use crate::error::Result;
@@ -28,10 +28,10 @@ pub(crate) fn typescript() -> PathBuf {
     root().join("openapi/clients/typescript")
 }
 
-/// What cargo knows of the workspace and all it depends on.
+/// What cargo knows of the workspace and all it depends on, with every feature of its crates.
 pub(crate) fn metadata() -> Result<Metadata> {
     let mut command = MetadataCommand::new();
-    command.current_dir(root()).other_options(["--locked".to_owned()]);
+    command.current_dir(root()).features(CargoOpt::AllFeatures).other_options(["--locked".to_owned()]);
     Ok(command.exec()?)
 }
 

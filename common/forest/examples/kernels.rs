@@ -106,6 +106,7 @@ fn run<T: Element + Send + Sync + 'static>(arguments: &Arguments, rows: Array2<T
         "kernel": work.kernel(),
         "splits": splits,
         "bytes": work.bytes(),
+        "leaf_bytes": work.leaf_bytes(),
         "compared": compared,
         "differ": differ,
         "largest": largest,
@@ -125,6 +126,9 @@ fn run<T: Element + Send + Sync + 'static>(arguments: &Arguments, rows: Array2<T
     }
     Ok(())
 }
+
+/// Values and labels.
+type Buffers = (Array2<f64>, Array2<u32>);
 
 /// What is measured.
 enum Work {
@@ -162,6 +166,13 @@ impl Work {
         }
     }
 
+    fn leaf_bytes(&self) -> Option<usize> {
+        match self {
+            Self::Predict(compiled) => Some(compiled.leaf_bytes()),
+            Self::Explain(_) => None,
+        }
+    }
+
     /// Of values and of labels, of which contributions have none.
     fn widths(&self) -> (usize, usize) {
         match self {
@@ -170,19 +181,17 @@ impl Work {
         }
     }
 
-    fn run<T: Element>(&self, rows: ArrayView2<'_, T>, values: &mut Array2<f64>, labels: &mut Array2<u32>) -> Result {
-        let count = rows.nrows();
-        let values = values.slice_mut(s![..count, ..]);
+    /// The buffers are for as many rows.
+    fn run<T: Element>(&self, rows: ArrayView2<'_, T>, (values, labels): &mut Buffers) -> Result {
+        let (values, labels) = (values.view_mut(), labels.view_mut());
         match self {
-            Self::Predict(compiled) => {
-                compiled.predict(rows, &mut Output { values, labels: labels.slice_mut(s![..count, ..]) })?;
-            }
+            Self::Predict(compiled) => compiled.predict(rows, &mut Output { values, labels })?,
             Self::Explain(explainer) => explainer.explain(rows, values)?,
         }
         Ok(())
     }
 
-    fn buffers(&self, rows: usize) -> (Array2<f64>, Array2<u32>) {
+    fn buffers(&self, rows: usize) -> Buffers {
         let (values, labels) = self.widths();
         (Array2::zeros((rows, values)), Array2::zeros((rows, labels)))
     }
@@ -213,9 +222,9 @@ fn compare<T: Element>(work: &Work, rows: &Array2<T>, expected: &Array2<f64>) ->
     for (size, most) in [(rows.nrows(), rows.nrows()), (1, 500), (8, 1_000), (64, 4_096)] {
         let most = most.min(rows.nrows());
         for (at, part) in rows.slice(s![..most, ..]).axis_chunks_iter(Axis(0), size).enumerate() {
-            let (mut values, mut labels) = work.buffers(part.nrows());
-            work.run(part, &mut values, &mut labels)?;
-            for (found, expected) in values.outer_iter().zip(expected.outer_iter().skip(at * size)) {
+            let mut buffers = work.buffers(part.nrows());
+            work.run(part, &mut buffers)?;
+            for (found, expected) in buffers.0.outer_iter().zip(expected.outer_iter().skip(at * size)) {
                 // of two classes boosters give the second one's probability only
                 let skip = found.len() - expected.len();
                 let pairs = || found.iter().skip(skip).zip(expected);
@@ -236,12 +245,13 @@ fn compare_contributions<T: Element>(
     bound: f64,
 ) -> Result<(usize, usize, f64)> {
     let compared = expected.nrows().min(rows.nrows());
-    let (mut values, mut labels) = work.buffers(compared);
+    let mut buffers = work.buffers(compared);
+    let values = &buffers.0;
     if values.ncols() != expected.ncols() {
         return Err(format!("{} contributions a row, expected are {}", values.ncols(), expected.ncols()).into());
     }
-    work.run(rows.slice(s![..compared, ..]), &mut values, &mut labels)?;
-    let off = values.outer_iter().zip(expected.outer_iter()).map(|(found, expected)| {
+    work.run(rows.slice(s![..compared, ..]), &mut buffers)?;
+    let off = buffers.0.outer_iter().zip(expected.outer_iter()).map(|(found, expected)| {
         let sum: f64 = expected.iter().map(|number| number.abs()).sum();
         let pairs = found.iter().zip(expected);
         pairs.map(|(found, expected)| (found - expected).abs()).fold(0.0, f64::max) / sum.max(f64::MIN_POSITIVE)
@@ -250,21 +260,19 @@ fn compare_contributions<T: Element>(
     Ok((compared, off.iter().filter(|off| **off > bound).count(), off.into_iter().fold(0.0, f64::max)))
 }
 
-/// Rows, and where they are predicted to.
+/// Rows that are predicted again and again.
 struct Bench<T> {
     work: Arc<Work>,
     rows: Arc<Array2<T>>,
-    position: usize,
-    values: Array2<f64>,
-    labels: Array2<u32>,
+    /// Of the next batch.
+    first: usize,
     other: Option<Other>,
 }
 
 impl<T: Element + Send + Sync + 'static> Bench<T> {
     fn new(work: Arc<Work>, rows: Arc<Array2<T>>, threads: usize) -> Self {
-        let (values, labels) = work.buffers(rows.nrows());
         let other = (threads > 1).then(|| Other::new(work.clone(), rows.clone()));
-        Self { work, rows, position: 0, values, labels, other }
+        Self { work, rows, first: 0, other }
     }
 
     /// The lower quartile: what else runs here only ever adds.
@@ -272,13 +280,16 @@ impl<T: Element + Send + Sync + 'static> Bench<T> {
         if size == 0 || size > self.rows.nrows() {
             return Err(format!("no batch of {size}").into());
         }
+        let splits = self.other.is_some() && size >= WORTH_SPLITTING;
+        let own = if splits { size / 2 } else { size };
+        let mut buffers = self.work.buffers(own);
         let (mut parts, mut calls) = (Vec::new(), 1);
         let start = clock();
         let mut end = start;
         while parts.is_empty() || (end - start).as_secs_f64() < seconds {
             let begun = end;
             for _ in 0..calls {
-                self.next(size)?;
+                self.next(size, own, &mut buffers)?;
             }
             end = clock();
             parts.push((end - begun).as_secs_f64() / f64::from(calls));
@@ -293,27 +304,19 @@ impl<T: Element + Send + Sync + 'static> Bench<T> {
         Ok(())
     }
 
-    fn next(&mut self, size: usize) -> Result {
-        if self.position + size > self.rows.nrows() {
-            self.position = 0;
+    fn next(&mut self, size: usize, own: usize, buffers: &mut Buffers) -> Result {
+        if self.first + size > self.rows.nrows() {
+            self.first = 0;
         }
-        let first = self.position;
-        self.position += size;
-        let own = match &self.other {
-            Some(other) if size >= WORTH_SPLITTING => {
-                other.ask(first + size / 2, first + size);
-                size / 2
-            }
-            _ => size,
-        };
-        let rows = self.rows.slice(s![first..first + own, ..]);
-        self.work.run(rows, &mut self.values, &mut self.labels)?;
-        if own < size
-            && let Some(other) = &self.other
-        {
-            other.wait()?;
+        let (first, width) = (self.first, self.rows.ncols());
+        self.first += size;
+        let other = self.other.as_ref().filter(|_| own < size);
+        if let Some(other) = other {
+            other.ask(first + own, first + size);
         }
-        Ok(())
+        let rows = self.rows.as_slice().and_then(|rows| rows.get(first * width..(first + own) * width));
+        self.work.run(ArrayView2::from_shape((own, width), rows.unwrap_or_default())?, buffers)?;
+        if let Some(other) = other { other.wait() } else { Ok(()) }
     }
 }
 
@@ -337,15 +340,18 @@ impl Other {
         let shared = Arc::new(Shared::default());
         let its = shared.clone();
         let thread = thread::spawn(move || {
-            let (mut values, mut labels) = work.buffers(rows.nrows());
+            let mut buffers = work.buffers(0);
             for seen in 0.. {
                 let mut spins = 0;
                 while its.asked.load(Ordering::Acquire) == seen {
                     spins += 1;
                     if spins < SPINS { std::hint::spin_loop() } else { thread::park() }
                 }
-                let part = s![its.first.load(Ordering::Relaxed)..its.end.load(Ordering::Relaxed), ..];
-                if work.run(rows.slice(part), &mut values, &mut labels).is_err() {
+                let part = its.first.load(Ordering::Relaxed)..its.end.load(Ordering::Relaxed);
+                if buffers.0.nrows() != part.len() {
+                    buffers = work.buffers(part.len());
+                }
+                if work.run(rows.slice(s![part, ..]), &mut buffers).is_err() {
                     its.failed.store(1, Ordering::Relaxed);
                 }
                 its.done.store(seen + 1, Ordering::Release);

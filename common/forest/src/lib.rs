@@ -63,18 +63,48 @@
 //! - Reading runs nothing that the file says, builds only the classes it knows, and allocates in proportion to the
 //!   bytes it has seen, below [`Limits`].
 //!
+//! What all this was held against, and how to repeat it: `PARITY.md` beside the crate's manifest; how fast it is:
+//! `BENCHMARKS.md` at the workspace's root.
+//!
 //! # Its own file
 //!
 //! [`Model::write`] writes safetensors: the trees as tensors, in the narrowest types that hold them exactly, and the rest of the
 //! model as JSON in the header. It is small and is read in milliseconds; the same model gives the same bytes. It has a
 //! format version, and an older version refuses what a newer one wrote.
 //!
+//! # Through tensors
+//!
+//! With the feature `candle`, `TensorModel` runs every [`Model`] by tensor operations of `candle-core`, on a device of its. It
+//! takes, refuses and answers what [`Compiled`] does, and adds the trees in the same order and precision:
+//!
+#![cfg_attr(feature = "candle", doc = "```no_run")]
+#![cfg_attr(not(feature = "candle"), doc = "```ignore")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use arborgate_forest::{Device, Model, Options, TensorModel};
+//! use ndarray::{Array2, array};
+//!
+//! let model = Model::read(&std::fs::read("model.pkl")?, &Options::default())?;
+//! // `Device::new_cuda(0)?` with the feature `cuda`
+//! let tensors = TensorModel::new(&model, &Device::Cpu)?;
+//! let rows = array![[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]];
+//! let mut margins = Array2::zeros((rows.nrows(), tensors.margins_width()));
+//! tensors.margins(rows.view(), margins.view_mut())?;
+//! # Ok(()) }
+//! ```
+//!
+//! On the CPU it gives the bits that [`Compiled`] gives, of every reference file and of made-up models of every shape. It is
+//! the reference there, and not a faster way: it takes 10 to 200 times as long (one thread, with AVX-512).
+//!
+//! With the feature `cuda`, which takes NVIDIA's toolkit to compile, it asks only for operations that candle has there, and
+//! of them only comparisons, additions, multiplications and casts to the nearest, each by itself, for which IEEE 754 leaves no
+//! choice. The bits should therefore be the same there too. **It was neither compiled nor run nor measured on such a device.**
+//!
 //! # Map
 //!
 //! `formats` finds out what the bytes are and has a reader for each format, which ends in a [`Model`]; `model` holds only legal
 //! ensembles and says by which rules they are summed; `link` has each library's transforms; `compiled` lays a model out and
-//! `predict` runs it; `explain` lays it out in its own way, for contributions; `leaves` walks it as it is. Nothing behind
-//! `formats` knows a file.
+//! `predict` runs it; `explain` lays it out in its own way, for contributions, and `tensors` in another, for other devices;
+//! `leaves` walks it as it is. Nothing behind `formats` knows a file.
 
 mod compiled;
 mod error;
@@ -85,6 +115,8 @@ mod limits;
 mod link;
 mod model;
 mod predict;
+#[cfg(feature = "candle")]
+mod tensors;
 
 pub use compiled::{CompileError, Compiled};
 pub use error::Error;
@@ -102,3 +134,5 @@ pub use model::{
     TreeParts, Unseen,
 };
 pub use predict::{Element, Output, PredictError, Processor};
+#[cfg(feature = "candle")]
+pub use tensors::{Device, TensorError, TensorModel};

@@ -26,7 +26,22 @@ const BANNED: [Banned; 10] = [
     banned("openssl", SECOND_TLS),
     banned("openssl-sys", SECOND_TLS),
     banned("bincode", UNMAINTAINED),
-    banned("paste", UNMAINTAINED),
+    // candle-core takes them, behind the forest's feature of that name
+    Banned {
+        name: "paste",
+        because: UNMAINTAINED,
+        except: &[
+            "gemm",
+            "gemm-c32",
+            "gemm-c64",
+            "gemm-common",
+            "gemm-f16",
+            "gemm-f32",
+            "gemm-f64",
+            "pulp",
+            "tokenizers",
+        ],
+    },
     banned("dotenv", UNMAINTAINED),
     banned("rustls-pemfile", UNMAINTAINED),
     // poem takes it for its YAML payload, which the edge does not offer; it can not be switched off there.
@@ -35,11 +50,12 @@ const BANNED: [Banned; 10] = [
 ];
 
 pub(super) fn check() -> Result {
-    // `cargo metadata` has what the lock file has, also behind features that are off; `cargo tree` has what is compiled.
-    let compiled = names(&tree(&["--workspace"])?);
+    // `cargo metadata` has also what stands behind features of others that are off; `cargo tree` has what is compiled, here with
+    // every feature of ours.
+    let compiled = names(&tree(&["--workspace", "--all-features"])?);
     let mut wrong = Vec::new();
     for Banned { name, because, except } in BANNED.iter().filter(|banned| compiled.contains(banned.name)) {
-        let users = names(&tree(&["--workspace", "--depth", "1", "--invert", name])?);
+        let users = names(&tree(&["--workspace", "--all-features", "--depth", "1", "--invert", name])?);
         let others = users.iter().filter(|user| user != name && !except.contains(&user.as_str()));
         wrong.extend(others.map(|user| format!("{user} depends on {name}, which {because}")));
     }

@@ -51,12 +51,26 @@ fn format() -> Result {
     run(cargo().args(["fmt", "--check", "--manifest-path"]).arg(workspace::root().join("fuzz/Cargo.toml")))
 }
 
+/// What is compiled only on demand; not with `cuda`, which takes its toolkit.
+const TENSORS: [&str; 4] = ["--package", "arborgate-forest", "--features", "candle"];
+
 fn lints() -> Result {
-    run(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"]))
+    let clippy = |what: &[&str]| {
+        let common = ["--all-targets", "--locked", "--quiet", "--", "-D", "warnings"];
+        run(cargo().arg("clippy").args(what).args(common))
+    };
+    clippy(&["--workspace"])?;
+    clippy(&TENSORS)
 }
 
 /// Links that lead nowhere.
 fn docs() -> Result {
-    let doc = ["doc", "--workspace", "--no-deps", "--document-private-items", "--locked", "--quiet"];
-    run(cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links"))
+    let doc = |what: &[&str]| {
+        let common = ["--no-deps", "--document-private-items", "--locked", "--quiet"];
+        let flags = "-D warnings -A rustdoc::private-intra-doc-links";
+        run(cargo().arg("doc").args(what).args(common).env("RUSTDOCFLAGS", flags))
+    };
+    doc(&TENSORS)?;
+    // last, for what is left to be read
+    doc(&["--workspace"])
 }

@@ -1,7 +1,7 @@
 //! The trees of a model in the forms that suit them, and the leaves' numbers in the precision of its sums.
 
 use super::costs::Costs;
-use super::few::{BitForm, BitWalk, Few};
+use super::few::Few;
 use super::masks::{MOST_LEAVES, MOST_TESTS, MaskForm};
 use super::questions::Asked;
 use super::walk::WalkForm;
@@ -32,8 +32,8 @@ pub(crate) struct Engine {
     pub(crate) by_rows: bool,
     /// So many rows are better taken one by one.
     pub(crate) few_rows: usize,
-    /// Up to so many more are better taken eight by eight.
-    pub(crate) eights: usize,
+    /// Up to so many more are better taken through trees side by side.
+    pub(crate) side_by_side: usize,
     /// Of the deepest tree.
     depth: usize,
 }
@@ -98,8 +98,15 @@ impl Engine {
             parts.push(part);
             rest = rest.get(taken..)?;
         }
-        let mut engine =
-            Self { parts, width, precision: sum.precision, by_rows, few_rows: 0, eights: 0, depth: model.depth() };
+        let mut engine = Self {
+            parts,
+            width,
+            precision: sum.precision,
+            by_rows,
+            few_rows: 0,
+            side_by_side: 0,
+            depth: model.depth(),
+        };
         engine.suit(processor);
         Some(engine)
     }
@@ -112,7 +119,7 @@ impl Engine {
             }
         }
         let costs = Costs::new(&self.parts, self.depth);
-        (self.few_rows, self.eights) = (costs.few_rows(), costs.eights());
+        (self.few_rows, self.side_by_side) = (costs.few_rows(), costs.side_by_side());
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -129,8 +136,7 @@ impl Engine {
             Form::Walk(_) => "walk",
             Form::Masks(form) => match &form.few {
                 Few::Nodes(_) => "masks",
-                Few::Bits(BitForm { walk: BitWalk::Complete(_), .. }) => "masks and complete trees",
-                Few::Bits(BitForm { walk: BitWalk::Paths(_), .. }) => "masks and paths",
+                Few::SideBySide(_) => "masks and trees side by side",
             },
         };
         let mut names: Vec<&str> = self.parts.iter().map(of).collect();

@@ -8,7 +8,8 @@ use std::ops::Range;
 use super::few::Few;
 use super::lookup::{Lookup, MISSING};
 use super::questions::{Ask, Lookups, Questions, SetTable};
-use super::shape::{Levels, Shape};
+use super::shape::{InOrder, Levels, Shape};
+use super::side_by_side::{self, ABREAST};
 use crate::model::{Node, Tree};
 use crate::predict::Processor;
 
@@ -53,9 +54,11 @@ pub(crate) struct MaskForm {
     starts: Vec<u32>,
     kinds: Vec<Kind>,
     values_each: usize,
-    /// Whether each split asks a set of its own, in the order of the trees' paths.
-    pub(crate) sets_by_path: bool,
-    /// The same trees for one row.
+    /// Of each leaf, trees as [`Shape`] has them, its place in order, by which it has its number.
+    orders: Vec<u8>,
+    /// Whether each split asks a set of its own, as the trees stand side by side.
+    pub(crate) sets_in_order: bool,
+    /// The same trees for few rows.
     pub(crate) few: Few,
 }
 
@@ -72,9 +75,10 @@ struct Kind {
 pub(crate) struct MaskTree<'f> {
     /// For each split its question.
     pub(crate) splits: &'f [u16],
+    /// Of each leaf, level by level, its number: each once.
+    pub(crate) order: &'f [u8],
     /// Where its first node stands among all.
     first: usize,
-    first_split: usize,
     /// Levels of splits.
     pub(crate) depth: usize,
     /// Whether all leaves are on one level and each level asks one question.
@@ -96,29 +100,25 @@ impl MaskTree<'_> {
         self.splits.len() + 1
     }
 
-    /// Where its first split stands among all.
-    pub(crate) fn first_split(&self) -> usize {
-        self.first_split
-    }
-
     pub(crate) fn nodes(&self) -> usize {
         2 * self.splits.len() + 1
     }
 }
 
 impl MaskForm {
-    /// Of trees that ask what `lookups` answer, and for each tree the order of its leaves; `None` if they do not fit the form.
+    /// Of trees that ask what `lookups` answer, and for each tree its leaves as they are numbered; `None` if they do not fit the form.
     pub(crate) fn new(trees: &[&Tree], lookups: Lookups, values_each: usize) -> Option<(Self, Vec<Vec<u32>>)> {
         if trees.iter().any(|tree| tree.leaves() > MOST_LEAVES) {
             return None;
         }
-        let levels: Vec<Levels> = trees.iter().map(|tree| Levels::new(tree)).collect::<Option<_>>()?;
+        let mut levels: Vec<Levels> = trees.iter().map(|tree| Levels::new(tree)).collect::<Option<_>>()?;
+        let orders: Vec<InOrder> = levels.iter().map(|of| Shape::new(of.is_leaf.iter().copied()).in_order()).collect();
         let mut questions = Questions::new(&lookups, true);
-        let mut asked = ask_all(trees, &levels, &mut questions)?;
-        let sets_by_path = questions.are_mostly_different();
-        if !sets_by_path {
+        let mut asked = ask_all(trees, (&levels, &orders), &mut questions)?;
+        let sets_in_order = questions.are_mostly_different();
+        if !sets_in_order {
             questions = Questions::new(&lookups, false);
-            asked = ask_all(trees, &levels, &mut questions)?;
+            asked = ask_all(trees, (&levels, &orders), &mut questions)?;
         }
         let mut form = Self {
             lookups: Vec::new(),
@@ -130,7 +130,8 @@ impl MaskForm {
             starts: vec![0],
             kinds: Vec::with_capacity(trees.len()),
             values_each,
-            sets_by_path,
+            orders: orders.iter().flat_map(|order| order.leaves.iter().copied()).collect(),
+            sets_in_order,
             few: Few::default(),
         };
         let numbers = form.number(&asked, &questions)?;
@@ -140,6 +141,9 @@ impl MaskForm {
         }
         form.is_leaf.extend([0, 0]);
         form.lookups = lookups.all;
+        for (levels, order) in levels.iter_mut().zip(&orders) {
+            levels.number(order)?;
+        }
         Some((form, levels.into_iter().map(|levels| levels.leaves).collect()))
     }
 
@@ -210,9 +214,11 @@ impl MaskForm {
             };
             // a tree has one split less than half its nodes
             let splits = (first - number) / 2..(end - number - 1) / 2;
+            // and one split less than leaves
+            let leaves = splits.start + number..splits.end + number + 1;
             MaskTree {
-                first_split: splits.start,
                 splits: self.splits.get(splits).unwrap_or_default(),
+                order: self.orders.get(leaves).unwrap_or_default(),
                 first,
                 depth: kind.depth.into(),
                 is_oblivious: kind.is_oblivious,
@@ -258,6 +264,15 @@ impl MaskForm {
         (leaves, !leaves & all)
     }
 
+    /// Of each question about a bound: whose byte, and the bound.
+    pub(super) fn bytes_asked(&self) -> Vec<(u8, u8)> {
+        let of = |(number, column): (usize, &ByteColumn)| {
+            let bounds = self.bounds.get(column.tests.clone()).unwrap_or_default();
+            bounds.iter().map(move |bound| (number as u8, *bound))
+        };
+        self.columns.iter().enumerate().flat_map(of).collect()
+    }
+
     /// How many questions there are, with those that fill words.
     pub(crate) fn tests(&self) -> usize {
         self.sets.last().map_or(self.bounds.len(), |table| table.tests.end)
@@ -273,18 +288,26 @@ impl MaskForm {
             + size_of_val(&*self.is_leaf)
             + size_of_val(&*self.starts)
             + size_of_val(&*self.kinds)
+            + size_of_val(&*self.orders)
     }
 }
 
-/// What each split of each tree asks. The splits are asked about in the order of their tree's paths.
-fn ask_all(trees: &[&Tree], levels: &[Levels], questions: &mut Questions<'_>) -> Option<Vec<Vec<Ask>>> {
-    let ask = |(tree, levels): (&&Tree, &Levels)| {
-        let mut asked = vec![None; levels.splits.len()];
-        for step in Shape::new(levels.is_leaf.iter().copied()).paths().0 {
-            let Node::Split(split) = tree.nodes().get(*levels.splits.get(step.split)? as usize)? else { return None };
-            *asked.get_mut(step.split)? = Some(questions.ask(tree, split)?);
+/// What each split of each tree asks. They are asked about as trees stand side by side.
+fn ask_all(
+    trees: &[&Tree],
+    (levels, orders): (&[Levels], &[InOrder]),
+    questions: &mut Questions<'_>,
+) -> Option<Vec<Vec<Ask>>> {
+    let mut asked: Vec<Vec<Option<Ask>>> = levels.iter().map(|levels| vec![None; levels.splits.len()]).collect();
+    for group in side_by_side::arrange(levels.iter().map(|levels| levels.splits.len())).chunks(ABREAST) {
+        for step in 0..group.first().map_or(0, |(_, splits)| *splits) {
+            for (number, _) in group.iter().take_while(|(_, splits)| step < *splits) {
+                let (split, _) = *orders.get(*number)?.splits.get(step)?;
+                let (tree, levels) = (trees.get(*number)?, levels.get(*number)?);
+                let Node::Split(of) = tree.nodes().get(*levels.splits.get(split)? as usize)? else { return None };
+                *asked.get_mut(*number)?.get_mut(split)? = Some(questions.ask(tree, of)?);
+            }
         }
-        asked.into_iter().collect()
-    };
-    trees.iter().zip(levels).map(ask).collect()
+    }
+    asked.into_iter().map(|asked| asked.into_iter().collect()).collect()
 }

@@ -8,15 +8,18 @@ mod masks;
 mod plain;
 mod questions;
 mod shape;
+mod side_by_side;
 mod walk;
 
 pub(crate) use engine::{Engine, Form, Layout, Part, Values};
-pub(crate) use few::{
-    ASIDE_LEAF, BitForm, BitWalk, Complete, Few, MOST_COLUMNS, MaskNode, PATH_TREES, PathGroup, Paths,
-};
+pub(crate) use few::{Few, MOST_COLUMNS, MaskNode};
+#[cfg(feature = "candle")]
+pub(crate) use lookup::round_down;
 pub(crate) use lookup::{Keys, Lookup, MISSING, Sorted};
 pub(crate) use masks::{MOST_LEAVES, MOST_NODES, MaskForm, MaskTree};
 pub(crate) use plain::{Plain, ZERO, category};
+pub(crate) use questions::SetTable;
+pub(crate) use side_by_side::{ABREAST, SideBySide, Step};
 pub(crate) use walk::{LEAF, MISSING_LEFT, ONE_OF, WalkForm, WalkSplit};
 
 use crate::link::Link;
@@ -53,6 +56,22 @@ pub(crate) struct Answer {
     pub(crate) width: usize,
 }
 
+impl Answer {
+    pub(crate) fn new(model: &Model) -> Self {
+        Self {
+            task: model.task(),
+            input: model.input(),
+            columns: model.columns().to_vec(),
+            missing_allowed: model.features().iter().map(|feature| feature.missing_allowed).collect(),
+            sum: model.sum().clone(),
+            link: model.link().clone(),
+            decision: model.decision(),
+            n_classes: model.classes().iter().map(Vec::len).collect(),
+            width: model.width(),
+        }
+    }
+}
+
 /// Why a model can not be compiled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -69,17 +88,7 @@ impl Compiled {
     /// # Errors
     /// [`CompileError`].
     pub fn new(model: &Model) -> Result<Self, CompileError> {
-        let answer = Answer {
-            task: model.task(),
-            input: model.input(),
-            columns: model.columns().to_vec(),
-            missing_allowed: model.features().iter().map(|feature| feature.missing_allowed).collect(),
-            sum: model.sum().clone(),
-            link: model.link().clone(),
-            decision: model.decision(),
-            n_classes: model.classes().iter().map(Vec::len).collect(),
-            width: model.width(),
-        };
+        let answer = Answer::new(model);
         let processor = Processor::detect();
         let trees = match Engine::new(model, processor) {
             Some(engine) => Trees::Fast(engine),

@@ -19,17 +19,14 @@ pub(crate) struct Shape {
     pub(crate) children: Vec<[Child; 2]>,
 }
 
-/// A split on a path. A path goes from split to split, always to the side with more leaves, until both are leaves: few
-/// turns lead from the root to any leaf.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct OnPath {
-    pub(crate) split: usize,
-    /// Whether the path goes on with who does not pass.
-    pub(crate) on_fail: bool,
-    /// Where it leads beside the path; at its end, for who passes.
-    pub(crate) aside: Child,
-    /// Whether both sides are leaves.
-    pub(crate) is_end: bool,
+/// A tree as a walk meets it that takes who passes first. Its splits alternate with its leaves: the k-th split stands between
+/// leaf k and the next.
+#[derive(Debug, Default)]
+pub(crate) struct InOrder {
+    /// Which split it is, and the first leaf below it.
+    pub(crate) splits: Vec<(usize, u8)>,
+    /// Of each leaf its place in this order.
+    pub(crate) leaves: Vec<u8>,
 }
 
 /// Of a tree's nodes level by level: which are leaves, the splits' nodes, and the leaves.
@@ -58,6 +55,16 @@ impl Levels {
         }
         Some(levels)
     }
+
+    /// Brings the leaves into order.
+    pub(crate) fn number(&mut self, order: &InOrder) -> Option<()> {
+        let mut leaves = vec![0; self.leaves.len()];
+        for (leaf, place) in self.leaves.iter().zip(&order.leaves) {
+            *leaves.get_mut(usize::from(*place))? = *leaf;
+        }
+        self.leaves = leaves;
+        Some(())
+    }
 }
 
 impl Shape {
@@ -73,48 +80,44 @@ impl Shape {
         Self { children: nodes.get(1..).unwrap_or_default().as_chunks().0.to_vec() }
     }
 
-    /// All splits, path after path, and how many paths a row is on at most.
-    pub(crate) fn paths(&self) -> (Vec<OnPath>, usize) {
-        let leaves = self.leaves();
-        let of = |child: Child| match child {
-            Child::Split(split) => leaves.get(split).copied().unwrap_or(1),
-            Child::Leaf(_) => 1,
-        };
-        let mut order = Vec::with_capacity(self.children.len());
-        let mut most = 0;
-        let mut heads = if self.children.is_empty() { Vec::new() } else { vec![(0, 1)] };
-        while let Some((head, turns)) = heads.pop() {
-            most = most.max(turns);
-            let mut at = Some(head);
-            while let Some(split) = at
-                && let Some([pass, fail]) = self.children.get(split).copied()
+    /// Of at most 256 leaves.
+    pub(crate) fn in_order(&self) -> InOrder {
+        let mut order =
+            InOrder { splits: Vec::with_capacity(self.children.len()), leaves: vec![0; self.children.len() + 1] };
+        let mut met = 0;
+        let mut at = if self.children.is_empty() { Child::Leaf(0) } else { Child::Split(0) };
+        let mut waiting = Vec::new();
+        loop {
+            while let Child::Split(split) = at
+                && let Some([pass, fail]) = self.children.get(split)
             {
-                let on_fail = of(fail) > of(pass);
-                let (on, aside) = if on_fail { (fail, pass) } else { (pass, fail) };
-                if let Child::Split(head) = aside {
-                    heads.push((head, turns + 1));
-                }
-                at = if let Child::Split(split) = on { Some(split) } else { None };
-                let is_end = at.is_none();
-                order.push(OnPath { split, on_fail, aside: if is_end { pass } else { aside }, is_end });
+                waiting.push((split, met as u8, *fail));
+                at = *pass;
             }
+            if let Child::Leaf(leaf) = at
+                && let Some(place) = order.leaves.get_mut(leaf)
+            {
+                *place = met as u8;
+                met += 1;
+            }
+            let Some((split, first, fail)) = waiting.pop() else { return order };
+            order.splits.push((split, first));
+            at = fail;
         }
-        (order, most)
     }
+}
 
-    /// Below each split.
-    fn leaves(&self) -> Vec<usize> {
-        let mut leaves = vec![0; self.children.len()];
-        for (split, children) in self.children.iter().enumerate().rev() {
-            let below = children.map(|child| match child {
-                // children stand after their parents
-                Child::Split(split) => leaves.get(split).copied().unwrap_or(1),
-                Child::Leaf(_) => 1,
-            });
-            if let Some(leaves) = leaves.get_mut(split) {
-                *leaves = below.iter().sum();
-            }
-        }
-        leaves
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splits_stand_between_leaves() {
+        // 0: (1: leaf a, (3: leaf c, leaf d)), (2: leaf b, leaf e); leaves level by level: a, b, e, c, d
+        let is_leaf = [false, false, false, true, false, true, true, true, true];
+        let order = Shape::new(is_leaf.into_iter()).in_order();
+        assert_eq!(order.splits, [(1, 0), (3, 1), (0, 0), (2, 3)]);
+        assert_eq!(order.leaves, [0, 3, 4, 1, 2]);
+        assert_eq!(Shape::new([true].into_iter()).in_order().leaves, [0]);
     }
 }

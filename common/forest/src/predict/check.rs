@@ -3,16 +3,7 @@
 use ndarray::ArrayView2;
 
 use super::{Element, PredictError};
-use crate::compiled::Compiled;
 use crate::model::{Column, Fault, Input};
-
-impl Compiled {
-    /// The first thing that is wrong with the rows.
-    pub(super) fn check<T: Element>(&self, rows: ArrayView2<'_, T>) -> Result<(), PredictError> {
-        let answer = &self.answer;
-        check(rows, answer.input, &answer.missing_allowed, &answer.columns)
-    }
-}
 
 /// The first thing that is wrong with the rows of a model that takes them so; `missing_allowed` is of each feature.
 pub(crate) fn check<T: Element>(

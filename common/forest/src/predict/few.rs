@@ -2,8 +2,8 @@
 //! way. The same for both forms; only what answers a split differs.
 #![expect(clippy::indexing_slicing, reason = "a form's constructor checked what every index here comes from")]
 
-use super::bits::{self, BitScratch};
 use super::isa::Isa;
+use super::side_by_side::{self, OneScratch};
 use super::sums::Sums;
 use crate::compiled::{
     Answer, Few, Keys, LEAF, Layout, Lookup, MISSING, MISSING_LEFT, MOST_COLUMNS, MOST_LEAVES, MaskForm, MaskNode,
@@ -23,29 +23,27 @@ pub(super) struct FewScratch {
     /// One for each question: 0 passes, 1 does not.
     answers: Vec<u8>,
     ranks: Vec<u16>,
-    bits: BitScratch,
+    /// Of each tree.
+    leaves: Vec<u8>,
+    one: OneScratch,
 }
 
 /// Adds the leaves of trees laid out for masks for one row, whose columns' numbers are `numbers`.
 #[inline(always)]
 pub(super) fn masks<I: Isa>(part: &Part, form: &MaskForm, numbers: &[f64], scratch: &mut FewScratch, sums: &mut Sums) {
-    let FewScratch { answers, ranks, bits } = scratch;
+    let FewScratch { answers, ranks, leaves, one } = scratch;
     rank::<I>(&form.lookups, numbers, ranks);
     match &form.few {
         Few::Nodes(nodes) => {
             ask::<I>(form, ranks, answers);
-            bits.leaves.clear();
-            descend(form, nodes, answers, &mut bits.leaves);
+            leaves.clear();
+            descend(form, nodes, answers, leaves);
+            add_leaves(part, form, leaves.iter().copied(), sums);
         }
-        Few::Bits(of_bits) => {
-            bits::find::<I>(form, of_bits, &bytes(form, ranks), ranks, bits);
+        Few::SideBySide(trees) => {
+            let found = side_by_side::one::<I>(form, trees, &bytes(form, ranks), ranks, one);
+            add_leaves(part, form, trees.places.iter().map(|place| found[usize::from(*place)]), sums);
         }
-    }
-    let leaves = &bits.leaves;
-    match (&part.values, sums) {
-        (Values::Single(table), Sums::Single(sums)) => add(table, &part.layout, form, leaves, sums),
-        (Values::Double(table), Sums::Double(sums)) => add(table, &part.layout, form, leaves, sums),
-        _ => {}
     }
 }
 
@@ -174,12 +172,17 @@ struct Found {
 
 /// Adds each tree's leaf to one row's sums.
 #[inline(always)]
-fn add<F: Copy + std::ops::AddAssign>(table: &[F], layout: &Layout, form: &MaskForm, leaves: &[u8], sums: &mut [F]) {
-    let of = |(number, (ends, leaf)): (usize, (&[u32; 2], &u8))| {
+fn add_leaves(part: &Part, form: &MaskForm, leaves: impl Iterator<Item = u8>, sums: &mut Sums) {
+    let of = |(number, (ends, leaf)): (usize, (&[u32; 2], u8))| {
         let [first, end] = ends.map(|end| end as usize);
-        Found { values: form.values(number, first), leaf: usize::from(*leaf), leaves: (end - first) / 2 + 1 }
+        Found { values: form.values(number, first), leaf: usize::from(leaf), leaves: (end - first) / 2 + 1 }
     };
-    add_found(table, layout, 0, form.starts().array_windows().zip(leaves).enumerate().map(of), sums);
+    let found = form.starts().array_windows().zip(leaves).enumerate().map(of);
+    match (&part.values, sums) {
+        (Values::Single(table), Sums::Single(sums)) => add_found(table, &part.layout, 0, found, sums),
+        (Values::Double(table), Sums::Double(sums)) => add_found(table, &part.layout, 0, found, sums),
+        _ => {}
+    }
 }
 
 /// Adds the leaves of some trees, the first of which is number `first` of the part, to one row's sums.
@@ -221,6 +224,7 @@ fn add_found<F: Copy + std::ops::AddAssign>(
 }
 
 /// Leaves of so many numbers; the sums stay in registers.
+#[expect(unsafe_code, reason = "every index is of the form's own, and this is a third of a small forest's time")]
 #[inline(always)]
 fn add_columns<F: Copy + std::ops::AddAssign, const EACH: usize>(
     table: &[F],
@@ -232,7 +236,8 @@ fn add_columns<F: Copy + std::ops::AddAssign, const EACH: usize>(
     for found in found {
         let from = found.values + found.leaf;
         for (column, sum) in sums.iter_mut().enumerate() {
-            *sum += table[from + column * found.leaves];
+            // SAFETY: a tree's leaf has its number in each of the tree's columns
+            *sum += unsafe { *table.get_unchecked(from + column * found.leaves) };
         }
     }
     *to = sums;

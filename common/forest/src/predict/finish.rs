@@ -28,7 +28,7 @@ pub(super) fn combine(combine: Combine, precision: Precision, first: bool, sum: 
 
 /// The margins of one row, or of several after one another.
 #[expect(clippy::cast_possible_truncation, reason = "the sum is of that precision")]
-pub(super) fn finish(finish: &Finish, precision: Precision, margins: &mut [f64]) {
+pub(crate) fn finish(finish: &Finish, precision: Precision, margins: &mut [f64]) {
     let single = precision == Precision::Single;
     match finish {
         Finish::Nothing => {}

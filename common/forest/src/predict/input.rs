@@ -23,7 +23,7 @@ impl Numbers {
         count: usize,
     ) -> &[f32] {
         self.single.resize(count, 0.0);
-        fill(&mut self.single, lookup, answer, rows, Element::narrow, |x| x as f32);
+        fill(&mut self.single, (lookup.column, lookup.zero_is_missing), answer, rows, Element::narrow, |x| x as f32);
         &self.single
     }
 
@@ -37,30 +37,32 @@ impl Numbers {
         count: usize,
     ) -> &[f64] {
         self.double.resize(count, 0.0);
-        fill(&mut self.double, lookup, answer, rows, Element::widen, |x| x);
+        fill(&mut self.double, (lookup.column, lookup.zero_is_missing), answer, rows, Element::widen, |x| x);
         &self.double
     }
 }
 
+/// One column of rows, as far as there is room: what needs no more than a cast by `plain`, everything else by `cast`; zero
+/// that counts as missing is NaN before.
 #[inline(always)]
-fn fill<T: Element, F>(
+pub(crate) fn fill<T: Element, F>(
     to: &mut [F],
-    lookup: &Lookup,
+    (column, zero_is_missing): (u32, bool),
     answer: &Answer,
     rows: ArrayView2<'_, T>,
     plain: impl Fn(T) -> F,
     cast: impl Fn(f64) -> F,
 ) {
-    let column = lookup.column as usize;
+    let column = column as usize;
     let prepared = answer.columns.get(column);
     let feature = prepared.map_or(column, |column| column.feature as usize);
     if feature >= rows.ncols() {
         return;
     }
     let numbers = rows.column(feature);
-    let missing = |x: f64| lookup.zero_is_missing && x.abs() <= ZERO;
+    let missing = |x: f64| zero_is_missing && x.abs() <= ZERO;
     match prepared {
-        None if !lookup.zero_is_missing => to.iter_mut().zip(numbers).for_each(|(to, x)| *to = plain(*x)),
+        None if !zero_is_missing => to.iter_mut().zip(numbers).for_each(|(to, x)| *to = plain(*x)),
         _ => to.iter_mut().zip(numbers).for_each(|(to, x)| {
             let x = prepared.map_or_else(|| x.widen(), |column| x.prepare(column));
             *to = cast(if missing(x) { f64::NAN } else { x });

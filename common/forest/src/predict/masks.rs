@@ -244,7 +244,7 @@ pub(super) fn rank_column<I: Isa, T: Element>(
 
 /// Ranks as bytes: those from `from` on.
 #[inline(always)]
-fn cut(ranks: &[u16], from: u16, missing_passes: bool, bytes: &mut [[u8; WORD]]) {
+pub(super) fn cut(ranks: &[u16], from: u16, missing_passes: bool, bytes: &mut [[u8; WORD]]) {
     let bytes = bytes.as_flattened_mut().iter_mut().zip(ranks);
     if missing_passes {
         bytes.for_each(|(byte, rank)| {
@@ -315,19 +315,19 @@ fn descend<M: Mask>(form: &MaskForm, tree: &MaskTree<'_>, answers: &[M], reach: 
 #[inline(always)]
 fn number<M: Mask>(form: &MaskForm, tree: &MaskTree<'_>, reach: &[M; MOST_NODES], planes: &mut [M; 8]) -> usize {
     let mut masks = [const { MaybeUninit::<M>::uninit() }; MOST_LEAVES];
-    let mut count = 0;
+    let mut order = tree.order.iter();
     for from in (0..tree.nodes()).step_by(64) {
         let (mut leaves, _) = form.kinds(tree, from);
-        while leaves != 0 {
+        while leaves != 0
+            && let Some(place) = order.next()
+        {
             let at = from + leaves.trailing_zeros() as usize;
             leaves &= leaves - 1;
-            masks[count % MOST_LEAVES].write(reach[at % MOST_NODES]);
-            count += 1;
+            masks[usize::from(*place)].write(reach[at % MOST_NODES]);
         }
     }
-    let count = count.min(MOST_LEAVES);
-    // SAFETY: the first `count` were written
-    let mut masks = unsafe { masks[..count].assume_init_mut() };
+    // SAFETY: a tree has as many leaves as its order has places, and that has each place once
+    let mut masks = unsafe { masks[..tree.order.len()].assume_init_mut() };
     let mut used = 0;
     while masks.len() > 1 {
         planes[used] = halve(masks);

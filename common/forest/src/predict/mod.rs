@@ -1,9 +1,8 @@
 //! Rows in, answers out: checks the input as the file's library does, sums the trees, applies the link and chooses the
 //! class. What a row gives never depends on the rows that it stands among.
 
-mod bits;
+mod answers;
 mod check;
-mod eights;
 mod element;
 mod few;
 mod finish;
@@ -11,13 +10,19 @@ mod input;
 mod isa;
 mod masks;
 mod run;
+mod side_by_side;
 mod sums;
 mod walk;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
+pub(crate) use answers::buffer;
 pub(crate) use check::check;
 pub use element::Element;
+#[cfg(feature = "candle")]
+pub(crate) use finish::finish;
+#[cfg(feature = "candle")]
+pub(crate) use input::fill;
 pub use run::Processor;
 
 use crate::compiled::Compiled;
@@ -86,21 +91,8 @@ impl Compiled {
     /// # Errors
     /// [`PredictError`], for the first thing that is wrong.
     pub fn predict<T: Element>(&self, rows: ArrayView2<'_, T>, out: &mut Output<'_>) -> Result<(), PredictError> {
-        self.check(rows)?;
-        let answer = &self.answer;
-        let labels_width = self.labels_width();
-        let values = buffer("values", &mut out.values, (rows.nrows(), answer.width))?;
-        let labels = buffer("labels", &mut out.labels, (rows.nrows(), labels_width))?;
-        let mut labels = labels.chunks_exact_mut(labels_width.max(1));
-        let mut values = values.chunks_exact_mut(answer.width);
-        self.run(rows, |margins, named| {
-            let labels = labels.next().unwrap_or_default();
-            if let Some(values) = values.next() {
-                answer.link.apply(margins, values);
-                answer.choose(margins, values, labels);
-            }
-            labels.iter_mut().zip(named).for_each(|(label, named)| *label = *named);
-        });
+        let mut answers = self.answer.answers(rows, out)?;
+        self.run(rows, |margins, named| answers.put(margins, named));
         Ok(())
     }
 
@@ -114,24 +106,8 @@ impl Compiled {
         rows: ArrayView2<'_, T>,
         mut out: ArrayViewMut2<'_, f64>,
     ) -> Result<(), PredictError> {
-        self.check(rows)?;
-        let width = self.margins_width();
-        let mut out = buffer("margins", &mut out, (rows.nrows(), width))?.chunks_exact_mut(width);
-        self.run(rows, |margins, _| {
-            if let Some(out) = out.next() {
-                out.copy_from_slice(margins);
-            }
-        });
+        let mut to = self.answer.margins(rows, &mut out)?;
+        self.run(rows, |margins, _| to.put(margins));
         Ok(())
     }
-}
-
-pub(crate) fn buffer<'b, T>(
-    what: &'static str,
-    view: &'b mut ArrayViewMut2<'_, T>,
-    expected: (usize, usize),
-) -> Result<&'b mut [T], PredictError> {
-    let found = view.dim();
-    let slice = if found == expected { view.as_slice_mut() } else { None };
-    slice.ok_or(PredictError::Buffer { what, expected, found })
 }

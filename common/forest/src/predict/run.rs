@@ -6,14 +6,14 @@ use std::ops::Range;
 
 use ndarray::{ArrayView2, s};
 
-use super::eights::{self, EightScratch};
 use super::element::Element;
 use super::few::{self, FewScratch};
 use super::finish::{combine, finish};
-use super::isa::{EIGHT, Isa, WORD, portable::Portable};
+use super::isa::{Isa, WORD, portable::Portable};
 #[cfg(target_arch = "x86_64")]
 use super::isa::{avx2, avx512};
 use super::masks::{self, MaskScratch, Narrow, Wide};
+use super::side_by_side::{self, ManyScratch};
 use super::sums::Sums;
 use super::walk::{self, WalkScratch};
 use crate::compiled::{Answer, Compiled, Engine, Few, Form, Plain, Trees};
@@ -78,7 +78,7 @@ struct Scratch {
     margins: Vec<f64>,
     labels: Vec<u32>,
     few: FewScratch,
-    eights: EightScratch,
+    many: ManyScratch,
     large: MaskScratch<Wide<LARGE>>,
     small: MaskScratch<Narrow>,
     walk: WalkScratch,
@@ -146,12 +146,11 @@ impl Compiled {
         let mut from = 0;
         while from < rows.nrows() {
             let left = rows.nrows() - from;
-            let room = if left >= LARGE_ROWS { LARGE * WORD } else { WORD };
-            let by_eights = left <= engine.eights;
-            let most = if by_eights { EIGHT } else { room };
-            let block = rows.slice(s![from..from + left.min(most), ..]);
+            let side_by_side = left <= engine.side_by_side;
+            let room = if left >= LARGE_ROWS && !side_by_side { LARGE * WORD } else { WORD };
+            let block = rows.slice(s![from..from + left.min(room), ..]);
             let mut sums = self.start(engine, room, scratch);
-            let work = Work { engine, answer: &self.answer, room, by_eights };
+            let work = Work { engine, answer: &self.answer, room, side_by_side };
             match self.processor {
                 #[cfg(target_arch = "x86_64")]
                 Processor::Avx512 => on_avx512(&work, block, scratch, &mut sums),
@@ -205,24 +204,32 @@ impl Compiled {
     /// Sums of a block that nothing was added to.
     #[expect(clippy::cast_possible_truncation, reason = "the sum is of that precision")]
     fn start(&self, engine: &Engine, room: usize, scratch: &mut Scratch) -> Sums {
-        let start = self.answer.sum.start.iter().copied().chain(std::iter::repeat(0.0)).take(engine.width);
-        let each = if engine.by_rows { 1 } else { room };
-        let times = if engine.by_rows { room } else { 1 };
-        let all = (0..times).flat_map(|_| start.clone().flat_map(|start| std::iter::repeat_n(start, each)));
+        let labels = engine.width - self.answer.sum.start.len();
+        let start = self.answer.sum.start.iter().copied().chain(std::iter::repeat_n(0.0, labels));
         match engine.precision {
             Precision::Single => {
                 let mut sums = std::mem::take(&mut scratch.single);
-                sums.clear();
-                sums.extend(all.map(|start| start as f32));
+                fill(&mut sums, start.map(|start| start as f32), room, engine.by_rows);
                 Sums::Single(sums)
             }
             Precision::Double => {
                 let mut sums = std::mem::take(&mut scratch.double);
-                sums.clear();
-                sums.extend(all);
+                fill(&mut sums, start, room, engine.by_rows);
                 Sums::Double(sums)
             }
         }
+    }
+}
+
+/// The same numbers for each of so many rows.
+fn fill<T: Copy>(sums: &mut Vec<T>, start: impl Iterator<Item = T> + Clone, rows: usize, by_rows: bool) {
+    sums.clear();
+    if rows == 1 {
+        sums.extend(start);
+    } else if by_rows {
+        (0..rows).for_each(|_| sums.extend(start.clone()));
+    } else {
+        start.for_each(|start| sums.extend(std::iter::repeat_n(start, rows)));
     }
 }
 
@@ -239,6 +246,10 @@ impl At {
     /// Some sums of each row that `to` has room for, row after row.
     fn take<S: Copy, D>(&self, sums: &[S], which: Range<usize>, to: &mut [D], cast: impl Fn(S) -> D) {
         let each = which.len();
+        if self.room == 1 {
+            to.iter_mut().zip(sums.iter().skip(which.start)).for_each(|(to, sum)| *to = cast(*sum));
+            return;
+        }
         if self.by_rows {
             for (sums, to) in sums.chunks_exact(self.width).zip(to.chunks_exact_mut(each)) {
                 let sums = sums.iter().skip(which.start);
@@ -275,7 +286,7 @@ impl One<'_> {
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "a processor was detected before this is called")]
 fn one_on_avx512(work: &One<'_>, scratch: &mut Scratch, sums: &mut Sums) {
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512cd,avx2,bmi1,bmi2,popcnt,lzcnt")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx2,bmi1,bmi2,popcnt")]
     fn run(work: &One<'_>, scratch: &mut Scratch, sums: &mut Sums) {
         work.run::<avx512::Avx512>(scratch, sums);
     }
@@ -299,7 +310,7 @@ struct Work<'c> {
     engine: &'c Engine,
     answer: &'c Answer,
     room: usize,
-    by_eights: bool,
+    side_by_side: bool,
 }
 
 impl Work<'_> {
@@ -307,9 +318,9 @@ impl Work<'_> {
     fn run<I: Isa, T: Element>(&self, rows: ArrayView2<'_, T>, scratch: &mut Scratch, sums: &mut Sums) {
         for part in &self.engine.parts {
             match &part.form {
-                Form::Masks(form) if self.by_eights => {
-                    if let Few::Bits(bits) = &form.few {
-                        eights::run::<I, T>((part, form, bits), self.answer, rows, &mut scratch.eights, sums);
+                Form::Masks(form) if self.side_by_side => {
+                    if let Few::SideBySide(trees) = &form.few {
+                        side_by_side::many::<I, T>((part, form, trees), self.answer, rows, &mut scratch.many, sums);
                     }
                 }
                 Form::Masks(form) if self.room == WORD => {
@@ -329,7 +340,7 @@ impl Work<'_> {
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "a processor was detected before this is called")]
 fn on_avx512<T: Element>(work: &Work<'_>, rows: ArrayView2<'_, T>, scratch: &mut Scratch, sums: &mut Sums) {
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512cd,avx2,bmi1,bmi2,popcnt,lzcnt")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx2,bmi1,bmi2,popcnt")]
     fn run<T: Element>(work: &Work<'_>, rows: ArrayView2<'_, T>, scratch: &mut Scratch, sums: &mut Sums) {
         work.run::<avx512::Avx512, T>(rows, scratch, sums);
     }

@@ -10,7 +10,7 @@ pub mod xgboost;
 use std::io::Read;
 use std::path::PathBuf;
 
-use arborgate_forest::{Compiled, Output, PredictError};
+use arborgate_forest::{Compiled, Element, Output, PredictError};
 use ndarray::{Array2, ArrayView2};
 
 /// Versions of scikit-learn that reference files are of.
@@ -95,7 +95,10 @@ fn npy(rest: &mut &[u8]) -> Array2<u64> {
 }
 
 /// Predicts into buffers filled with nonsense.
-pub fn predict(model: &Compiled, rows: ArrayView2<'_, f64>) -> Result<(Array2<f64>, Array2<u32>), PredictError> {
+pub fn predict<T: Element>(
+    model: &Compiled,
+    rows: ArrayView2<'_, T>,
+) -> Result<(Array2<f64>, Array2<u32>), PredictError> {
     let mut values = Array2::from_elem((rows.nrows(), model.values_width()), f64::NAN);
     let mut labels = Array2::from_elem((rows.nrows(), model.labels_width()), u32::MAX);
     model.predict(rows, &mut Output { values: values.view_mut(), labels: labels.view_mut() })?;

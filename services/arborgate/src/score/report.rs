@@ -1,17 +1,18 @@
 //! How far the work is, on a terminal, and what it took.
 
+use std::fmt::Write;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde_json::json;
 
 use crate::console;
 use crate::error::Error;
 
-const KNOWN: &str = "{bar:30} {human_pos} of {human_len} rows, {per_sec}, {eta} left";
-const UNKNOWN: &str = "{spinner} {human_pos} rows, {per_sec}";
+const KNOWN: &str = "{bar:30} {human_pos} of {human_len} rows, {rows_per_second}/s, {eta} left";
+const UNKNOWN: &str = "{spinner} {human_pos} rows, {rows_per_second}/s";
 
 /// Counts rows and seconds.
 pub(super) struct Report {
@@ -31,9 +32,7 @@ impl Report {
     pub(super) fn new(threads: NonZeroUsize, began: Instant) -> Self {
         // hidden where standard error is no terminal
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        if let Ok(style) = ProgressStyle::with_template(UNKNOWN) {
-            bar.set_style(style);
-        }
+        set_style(&bar, UNKNOWN);
         let zero = Duration::ZERO;
         Self { bar, known: false, rows: 0, threads, began, reading: zero, predicting: zero, writing: zero }
     }
@@ -43,10 +42,8 @@ impl Report {
         self.rows += rows;
         if let Some(expected) = expected {
             self.bar.set_length(expected.max(self.rows));
-            if !self.known
-                && let Ok(style) = ProgressStyle::with_template(KNOWN)
-            {
-                self.bar.set_style(style);
+            if !self.known {
+                set_style(&self.bar, KNOWN);
                 self.known = true;
             }
         }
@@ -85,7 +82,22 @@ impl Report {
                 "rows_per_second": a_second.round(),
             }));
         }
-        let (rows, output) = (self.rows, output.display());
-        console::print(&format!("{rows} rows in {output}, {a_second:.0} a second\n"))
+        let (rows, a_second) = (HumanCount(self.rows), whole(a_second));
+        console::print(&format!("{rows} rows in {}, {a_second} a second\n", output.display()))
     }
+}
+
+fn set_style(bar: &ProgressBar, template: &str) {
+    // indicatif's own `per_sec` has four decimals
+    let per_second = |state: &ProgressState, to: &mut dyn Write| {
+        let _ = write!(to, "{}", whole(state.per_sec()));
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.with_key("rows_per_second", per_second));
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a figure for a person, never negative")]
+fn whole(a_second: f64) -> HumanCount {
+    HumanCount(a_second.round() as u64)
 }

@@ -25,6 +25,8 @@ pub(super) struct Facts {
     pub(super) kernel: Option<String>,
     pub(super) splits: Option<usize>,
     pub(super) bytes: Option<usize>,
+    /// Of them, those of the leaves' numbers, to predict.
+    pub(super) leaf_bytes: Option<usize>,
 }
 
 #[derive(Deserialize)]

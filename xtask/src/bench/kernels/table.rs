@@ -86,14 +86,16 @@ fn facts(model: &Model, part: Part, cells: &Cells) -> Vec<String> {
         let splits = facts.splits.unwrap_or(model.splits);
         let mut line = format!("Arborgate: {}", facts.kernel.as_deref().unwrap_or("?"));
         if let (Some(bytes), Some(compile)) = (facts.bytes, facts.compile_ms) {
-            let each = bytes as f64 / splits.max(1) as f64;
-            let bytes = grouped(bytes as f64);
             // Writing to a String can not fail.
-            let _ = write!(
-                line,
-                "; {bytes} bytes compiled, leaves included: {each:.1} a split node of {}",
-                grouped(splits as f64)
-            );
+            let _ = write!(line, "; {} bytes compiled", grouped(bytes as f64));
+            if let Some(of_leaves) = facts.leaf_bytes {
+                let each = bytes.saturating_sub(of_leaves) as f64 / splits.max(1) as f64;
+                let (of_leaves, splits) = (grouped(of_leaves as f64), grouped(splits as f64));
+                let _ = write!(
+                    line,
+                    ", {of_leaves} of them leaves' numbers: the rest is {each:.1} a split node of {splits}"
+                );
+            }
             let _ = write!(line, "; compiled in {compile:.1} ms");
         }
         let _ = write!(line, "; read in {:.1} ms", facts.load_ms);

@@ -4,8 +4,8 @@
 use std::arch::x86_64::*;
 
 use super::portable::Portable;
-use super::{EIGHT, Isa, Leaves, WORD};
-use crate::compiled::{PATH_TREES, PathGroup, Sorted};
+use super::{BYTES, EIGHT, Isa, Leaves, WORD};
+use crate::compiled::{ABREAST, MOST_COLUMNS, Sorted, Step};
 
 /// Only to be used where [`available`] said so.
 pub(in crate::predict) struct Avx2;
@@ -42,39 +42,27 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
-    fn above(bytes: &[u8; WORD], columns: &[u8; WORD], bounds: &[u8; WORD]) -> u64 {
-        Portable::above(bytes, columns, bounds)
-    }
-
-    #[inline(always)]
-    fn above_of_two(bytes: [&[u8; WORD]; 2], columns: &[u8; WORD], bounds: &[u8; WORD]) -> u64 {
-        Portable::above_of_two(bytes, columns, bounds)
-    }
-
-    #[inline(always)]
     fn deposit(bits: u64, places: u64) -> u64 {
         Portable::deposit(bits, places)
     }
 
     #[inline(always)]
-    fn follow(
-        group: &PathGroup,
-        failed: &[u64; PATH_TREES],
-        firsts: &[u64; PATH_TREES],
-        asides: &[u8],
-        leaves: &mut [u8; PATH_TREES],
-    ) {
-        Portable::follow(group, failed, firsts, asides, leaves);
+    fn end<const ROWS: usize, const WIDE: bool, const SETS: bool>(
+        steps: &[Step],
+        bytes: &[[u8; MOST_COLUMNS]; ROWS],
+        others: &[[u64; ROWS]],
+    ) -> [[u8; ABREAST]; ROWS] {
+        Portable::end::<ROWS, WIDE, SETS>(steps, bytes, others)
     }
 
     #[inline(always)]
-    fn follow_eight(group: &PathGroup, tree: usize, failed: &[u64; EIGHT], asides: &[u8], leaves: &mut [u8; EIGHT]) {
-        Portable::follow_eight(group, tree, failed, asides, leaves);
+    fn turn(rows: &[[u8; ABREAST]; EIGHT], trees: &mut [[u8; EIGHT]; ABREAST]) {
+        Portable::turn(rows, trees);
     }
 
     #[inline(always)]
-    fn complete(levels: u32, fails: (&[[u64; EIGHT]], usize), table: &[u8], leaves: &mut [u8; EIGHT]) {
-        Portable::complete(levels, fails, table, leaves);
+    fn pick(table: &[f64; BYTES], count: usize, rows: &[u8; EIGHT]) -> [f64; EIGHT] {
+        Portable::pick(table, count, rows)
     }
 
     #[inline(always)]

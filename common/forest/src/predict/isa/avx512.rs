@@ -3,8 +3,8 @@
 
 use std::arch::x86_64::*;
 
-use super::{EIGHT, Isa, Leaves, WORD};
-use crate::compiled::{ASIDE_LEAF, MISSING, PATH_TREES, PathGroup, Sorted};
+use super::{BYTES, EIGHT, Isa, Leaves, WORD};
+use crate::compiled::{ABREAST, MISSING, MOST_COLUMNS, Sorted, Step};
 
 /// Only to be used where [`available`] said so: every function's instructions are of what it asks for.
 pub(in crate::predict) struct Avx512;
@@ -16,7 +16,6 @@ pub(in crate::predict) fn available() -> bool {
         && is_x86_feature_detected!("avx512dq")
         && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("avx512vbmi")
-        && is_x86_feature_detected!("avx512cd")
         && is_x86_feature_detected!("bmi2")
 }
 
@@ -71,137 +70,108 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
-    fn above(bytes: &[u8; WORD], columns: &[u8; WORD], bounds: &[u8; WORD]) -> u64 {
-        // SAFETY: 64 bytes are read of 64
-        unsafe {
-            let bytes = _mm512_loadu_si512(bytes.as_ptr().cast());
-            let columns = _mm512_loadu_si512(columns.as_ptr().cast());
-            let bounds = _mm512_loadu_si512(bounds.as_ptr().cast());
-            _mm512_cmpgt_epu8_mask(_mm512_permutexvar_epi8(columns, bytes), bounds)
-        }
-    }
-
-    #[inline(always)]
-    fn above_of_two(bytes: [&[u8; WORD]; 2], columns: &[u8; WORD], bounds: &[u8; WORD]) -> u64 {
-        // SAFETY: 64 bytes are read of 64
-        unsafe {
-            let [low, high] = bytes.map(|bytes| _mm512_loadu_si512(bytes.as_ptr().cast()));
-            let columns = _mm512_loadu_si512(columns.as_ptr().cast());
-            let bounds = _mm512_loadu_si512(bounds.as_ptr().cast());
-            _mm512_cmpgt_epu8_mask(_mm512_permutex2var_epi8(low, columns, high), bounds)
-        }
-    }
-
-    #[inline(always)]
     fn deposit(bits: u64, places: u64) -> u64 {
         // SAFETY: a processor with the instructions of this type has BMI2
         unsafe { _pdep_u64(bits, places) }
     }
 
     #[inline(always)]
-    fn follow(
-        group: &PathGroup,
-        failed: &[u64; PATH_TREES],
-        firsts: &[u64; PATH_TREES],
-        asides: &[u8],
-        leaves: &mut [u8; PATH_TREES],
-    ) {
-        // SAFETY: eight words are read of 16; a split's place and 64 more, and seven bytes more, are within `asides`
+    fn end<const ROWS: usize, const WIDE: bool, const SETS: bool>(
+        steps: &[Step],
+        bytes: &[[u8; MOST_COLUMNS]; ROWS],
+        others: &[[u64; ROWS]],
+    ) -> [[u8; ABREAST]; ROWS] {
+        let mut ends = [[0; ABREAST]; ROWS];
+        // SAFETY: 64 bytes are read and written of 64 or more
         unsafe {
-            let one = _mm512_set1_epi64(1);
-            let first_leaf = _mm512_set1_epi64(ASIDE_LEAF.into());
-            for half in [0, 8] {
-                let failed = _mm512_loadu_si512(failed.as_ptr().add(half).cast());
-                let turned = _mm512_loadu_si512(group.turned.as_ptr().add(half).cast());
-                let ends = _mm512_loadu_si512(group.ends.as_ptr().add(half).cast());
-                let first = _mm512_loadu_si512(firsts.as_ptr().add(half).cast());
-                let stops = _mm512_or_si512(_mm512_xor_si512(failed, turned), ends);
-                let second = _mm512_and_si512(failed, ends);
-                let mut under_way = _mm512_test_epi64_mask(ends, ends);
-                let mut at = _mm512_mask_mov_epi64(first_leaf, under_way, _mm512_setzero_si512());
-                for _ in 0..group.turns {
-                    let ahead = _mm512_srlv_epi64(stops, at);
-                    let lowest = _mm512_and_si512(ahead, _mm512_sub_epi64(_mm512_setzero_si512(), ahead));
-                    let steps = _mm512_sub_epi64(_mm512_set1_epi64(63), _mm512_lzcnt_epi64(lowest));
-                    let stop = _mm512_add_epi64(at, steps);
-                    let place = _mm512_add_epi64(first, stop);
-                    let aside = _mm512_mask_i64gather_epi64::<1>(at, under_way, place, asides.as_ptr().cast());
-                    let aside = _mm512_and_si512(aside, _mm512_set1_epi64(255));
-                    let is_second = _mm512_and_si512(_mm512_srlv_epi64(second, stop), one);
-                    at = _mm512_mask_add_epi64(at, under_way, aside, is_second);
-                    under_way = _mm512_cmplt_epu64_mask(at, first_leaf);
+            let (mut low, mut high) = ([_mm512_setzero_si512(); ROWS], [_mm512_setzero_si512(); ROWS]);
+            for ((low, high), bytes) in low.iter_mut().zip(&mut high).zip(bytes) {
+                *low = _mm512_loadu_si512(bytes.as_ptr().cast());
+                *high = _mm512_loadu_si512(bytes.as_ptr().add(ABREAST).cast());
+            }
+            let mut at = [_mm512_setzero_si512(); ROWS];
+            for (number, step) in steps.iter().enumerate() {
+                let columns = _mm512_loadu_si512(step.columns.as_ptr().cast());
+                let bounds = _mm512_loadu_si512(step.bounds.as_ptr().cast());
+                let firsts = _mm512_loadu_si512(step.firsts.as_ptr().cast());
+                let next = _mm512_set1_epi8((number + 1) as i8);
+                let none = [0; ROWS];
+                let others = if SETS { others.get(number).unwrap_or(&none) } else { &none };
+                let bytes = low.iter().zip(&high);
+                for ((at, (low, high)), others) in at.iter_mut().zip(bytes).zip(others) {
+                    let asked = if WIDE {
+                        _mm512_permutex2var_epi8(*low, columns, *high)
+                    } else {
+                        _mm512_permutexvar_epi8(columns, *low)
+                    };
+                    let mut fails = _mm512_cmpgt_epu8_mask(asked, bounds);
+                    if SETS {
+                        fails |= *others;
+                    }
+                    let goes = _mm512_mask_cmpge_epu8_mask(fails, *at, firsts);
+                    *at = _mm512_mask_mov_epi8(*at, goes, next);
                 }
-                let leaf = _mm512_cvtepi64_epi8(_mm512_sub_epi64(at, first_leaf));
-                _mm_storel_epi64(leaves.as_mut_ptr().add(half).cast(), leaf);
+            }
+            for (to, at) in ends.iter_mut().zip(at) {
+                _mm512_storeu_si512(to.as_mut_ptr().cast(), at);
+            }
+        }
+        ends
+    }
+
+    #[inline(always)]
+    fn turn(rows: &[[u8; ABREAST]; EIGHT], trees: &mut [[u8; EIGHT]; ABREAST]) {
+        // SAFETY: 64 bytes are read of 64; 16 are written of 512, at most 16 before their end
+        unsafe {
+            // no closures: they would not be compiled for the instructions that this is compiled for
+            let mut loaded = [_mm512_setzero_si512(); EIGHT];
+            for (to, row) in loaded.iter_mut().zip(rows) {
+                *to = _mm512_loadu_si512(row.as_ptr().cast());
+            }
+            let [a, b, c, d, e, f, g, h] = loaded;
+            let to = trees.as_mut_ptr().cast::<u8>();
+            let low = [
+                _mm512_unpacklo_epi8(a, b),
+                _mm512_unpacklo_epi8(c, d),
+                _mm512_unpacklo_epi8(e, f),
+                _mm512_unpacklo_epi8(g, h),
+            ];
+            let high = [
+                _mm512_unpackhi_epi8(a, b),
+                _mm512_unpackhi_epi8(c, d),
+                _mm512_unpackhi_epi8(e, f),
+                _mm512_unpackhi_epi8(g, h),
+            ];
+            for (half, [ab, cd, ef, gh]) in [low, high].into_iter().enumerate() {
+                let fours = [
+                    [_mm512_unpacklo_epi16(ab, cd), _mm512_unpacklo_epi16(ef, gh)],
+                    [_mm512_unpackhi_epi16(ab, cd), _mm512_unpackhi_epi16(ef, gh)],
+                ];
+                for (four, [first, last]) in fours.into_iter().enumerate() {
+                    let both = [_mm512_unpacklo_epi32(first, last), _mm512_unpackhi_epi32(first, last)];
+                    for (two, eight) in both.into_iter().enumerate() {
+                        // two trees of each 16
+                        let tree = 8 * half + 4 * four + 2 * two;
+                        let to = to.add(tree * EIGHT).cast::<__m128i>();
+                        _mm_storeu_si128(to, _mm512_castsi512_si128(eight));
+                        _mm_storeu_si128(to.add(8), _mm512_extracti32x4_epi32::<1>(eight));
+                        _mm_storeu_si128(to.add(16), _mm512_extracti32x4_epi32::<2>(eight));
+                        _mm_storeu_si128(to.add(24), _mm512_extracti32x4_epi32::<3>(eight));
+                    }
+                }
             }
         }
     }
 
     #[inline(always)]
-    fn follow_eight(group: &PathGroup, tree: usize, failed: &[u64; EIGHT], asides: &[u8], leaves: &mut [u8; EIGHT]) {
-        let Some(asides) = asides.first_chunk::<WORD>() else { return };
-        let (turned, ends) = group.of(tree);
-        if ends == 0 {
-            leaves.fill(0);
-            return;
-        }
-        // SAFETY: eight words are read of eight, 64 bytes of 64
+    fn pick(table: &[f64; BYTES], count: usize, rows: &[u8; EIGHT]) -> [f64; EIGHT] {
+        let mut picked = [0.0; EIGHT];
+        // SAFETY: eight bytes are read and eight numbers written of as many
         unsafe {
-            let one = _mm512_set1_epi64(1);
-            let first_leaf = _mm512_set1_epi64(ASIDE_LEAF.into());
-            let asides = _mm512_loadu_si512(asides.as_ptr().cast());
-            let (turned, ends) = (_mm512_set1_epi64(turned.cast_signed()), _mm512_set1_epi64(ends.cast_signed()));
-            let failed = _mm512_loadu_si512(failed.as_ptr().cast());
-            let stops = _mm512_or_si512(_mm512_xor_si512(failed, turned), ends);
-            let second = _mm512_and_si512(failed, ends);
-            let mut under_way = u8::MAX;
-            let mut at = _mm512_setzero_si512();
-            for _ in 0..group.turns {
-                let ahead = _mm512_srlv_epi64(stops, at);
-                let lowest = _mm512_and_si512(ahead, _mm512_sub_epi64(_mm512_setzero_si512(), ahead));
-                let steps = _mm512_sub_epi64(_mm512_set1_epi64(63), _mm512_lzcnt_epi64(lowest));
-                let stop = _mm512_add_epi64(at, steps);
-                // only the low byte of each
-                let aside = _mm512_maskz_permutexvar_epi8(0x0101_0101_0101_0101, stop, asides);
-                let is_second = _mm512_and_si512(_mm512_srlv_epi64(second, stop), one);
-                at = _mm512_mask_add_epi64(at, under_way, aside, is_second);
-                under_way = _mm512_cmplt_epu64_mask(at, first_leaf);
-            }
-            _mm_storel_epi64(leaves.as_mut_ptr().cast(), _mm512_cvtepi64_epi8(_mm512_sub_epi64(at, first_leaf)));
+            let leaf = _mm512_cvtepu8_epi64(_mm_loadu_si64(rows.as_ptr()));
+            _mm512_storeu_pd(picked.as_mut_ptr(), look_up(table.as_ptr(), count, leaf));
         }
-    }
-
-    #[inline(always)]
-    fn complete(levels: u32, (fails, shift): (&[[u64; EIGHT]], usize), table: &[u8], leaves: &mut [u8; EIGHT]) {
-        let (Some(first), Some(first_leaves)) = (fails.first(), table.first_chunk::<WORD>()) else { return };
-        // SAFETY: eight words are read of eight, 64 bytes of 64; at the levels from the seventh on, a place is one of the tree's,
-        // of which all words and leaves are there, and seven bytes more
-        unsafe {
-            let one = _mm512_set1_epi64(1);
-            let words = _mm512_loadu_si512(first.as_ptr().cast());
-            let words = _mm512_srl_epi64(words, _mm_cvtsi64_si128(shift as i64));
-            let mut at = _mm512_setzero_si512();
-            for _ in 0..levels.min(6) {
-                let bit = _mm512_and_si512(_mm512_srlv_epi64(words, at), one);
-                at = _mm512_add_epi64(_mm512_add_epi64(at, at), _mm512_add_epi64(bit, one));
-            }
-            let rows = _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0);
-            for _ in 6..levels {
-                let word = _mm512_add_epi64(_mm512_slli_epi64::<3>(_mm512_srli_epi64::<6>(at)), rows);
-                let words = _mm512_i64gather_epi64::<8>(word, fails.as_ptr().cast());
-                let within = _mm512_and_si512(at, _mm512_set1_epi64(63));
-                let bit = _mm512_and_si512(_mm512_srlv_epi64(words, within), one);
-                at = _mm512_add_epi64(_mm512_add_epi64(at, at), _mm512_add_epi64(bit, one));
-            }
-            let place = _mm512_sub_epi64(at, _mm512_set1_epi64((1 << levels) - 1));
-            let leaf = if levels <= 6 {
-                let table = _mm512_loadu_si512(first_leaves.as_ptr().cast());
-                _mm512_permutexvar_epi8(place, table)
-            } else {
-                _mm512_i64gather_epi64::<1>(place, table.as_ptr().cast())
-            };
-            _mm_storel_epi64(leaves.as_mut_ptr().cast(), _mm512_cvtepi64_epi8(leaf));
-        }
+        picked
     }
 
     #[inline(always)]
@@ -364,34 +334,10 @@ fn add_double<const GROUPS: usize>(sums: &mut [f64; WORD], trees: &[Leaves<'_, f
         let at = sums.as_mut_ptr();
         let mut sums: [__m512d; GROUPS] = std::array::from_fn(|group| _mm512_loadu_pd(at.add(group * 8)));
         for tree in trees {
-            let table = tree.table.as_ptr();
             let rows = tree.rows.as_ptr();
-            if tree.count <= 16 {
-                let [a, b] = std::array::from_fn(|part| _mm512_loadu_pd(table.add(part * 8)));
-                for (group, sum) in sums.iter_mut().enumerate() {
-                    let leaf = _mm512_cvtepu8_epi64(_mm_loadu_si64(rows.add(group * 8)));
-                    *sum = _mm512_add_pd(*sum, _mm512_permutex2var_pd(a, leaf, b));
-                }
-            } else if tree.count <= 32 {
-                let [a, b, c, d] = std::array::from_fn(|part| _mm512_loadu_pd(table.add(part * 8)));
-                for (group, sum) in sums.iter_mut().enumerate() {
-                    let leaf = _mm512_cvtepu8_epi64(_mm_loadu_si64(rows.add(group * 8)));
-                    let low = _mm512_permutex2var_pd(a, leaf, b);
-                    let high = _mm512_permutex2var_pd(c, leaf, d);
-                    let is_high = _mm512_test_epi64_mask(leaf, _mm512_set1_epi64(16));
-                    *sum = _mm512_add_pd(*sum, _mm512_mask_blend_pd(is_high, low, high));
-                }
-            } else if tree.count <= 64 {
-                let table: [__m512d; 8] = std::array::from_fn(|part| _mm512_loadu_pd(table.add(part * 8)));
-                for (group, sum) in sums.iter_mut().enumerate() {
-                    let leaf = _mm512_cvtepu8_epi64(_mm_loadu_si64(rows.add(group * 8)));
-                    *sum = _mm512_add_pd(*sum, pick(&table, leaf));
-                }
-            } else {
-                for (group, sum) in sums.iter_mut().enumerate() {
-                    let leaf = _mm256_cvtepu8_epi32(_mm_loadu_si64(rows.add(group * 8)));
-                    *sum = _mm512_add_pd(*sum, _mm512_i32gather_pd::<8>(leaf, table));
-                }
+            for (group, sum) in sums.iter_mut().enumerate() {
+                let leaf = _mm512_cvtepu8_epi64(_mm_loadu_si64(rows.add(group * 8)));
+                *sum = _mm512_add_pd(*sum, look_up(tree.table.as_ptr(), tree.count, leaf));
             }
         }
         for (group, sum) in sums.into_iter().enumerate() {
@@ -400,16 +346,31 @@ fn add_double<const GROUPS: usize>(sums: &mut [f64; WORD], trees: &[Leaves<'_, f
     }
 }
 
-/// The numbers of a table of 64 at eight places.
+/// The numbers at eight places below `count` of a table of 256.
 #[inline(always)]
-fn pick(table: &[__m512d; 8], at: __m512i) -> __m512d {
-    let [a, b, c, d, e, f, g, h] = *table;
-    // SAFETY: registers only
+unsafe fn look_up(table: *const f64, count: usize, at: __m512i) -> __m512d {
+    // SAFETY: at most 64 numbers are read of the first, and else those at the places
     unsafe {
-        let fourth = _mm512_test_epi64_mask(at, _mm512_set1_epi64(16));
-        let half = _mm512_test_epi64_mask(at, _mm512_set1_epi64(32));
-        let low = _mm512_mask_blend_pd(fourth, _mm512_permutex2var_pd(a, at, b), _mm512_permutex2var_pd(c, at, d));
-        let high = _mm512_mask_blend_pd(fourth, _mm512_permutex2var_pd(e, at, f), _mm512_permutex2var_pd(g, at, h));
-        _mm512_mask_blend_pd(half, low, high)
+        if count > 64 {
+            return _mm512_i64gather_pd::<8>(at, table);
+        }
+        let first = sixteen(table, at);
+        if count <= 16 {
+            return first;
+        }
+        let odd = _mm512_test_epi64_mask(at, _mm512_set1_epi64(16));
+        let low = _mm512_mask_blend_pd(odd, first, sixteen(table.add(16), at));
+        if count <= 32 {
+            return low;
+        }
+        let high = _mm512_mask_blend_pd(odd, sixteen(table.add(32), at), sixteen(table.add(48), at));
+        _mm512_mask_blend_pd(_mm512_test_epi64_mask(at, _mm512_set1_epi64(32)), low, high)
     }
+}
+
+/// Of the 16 numbers there, those at eight places.
+#[inline(always)]
+unsafe fn sixteen(table: *const f64, at: __m512i) -> __m512d {
+    // SAFETY: 16 numbers are read
+    unsafe { _mm512_permutex2var_pd(_mm512_loadu_pd(table), at, _mm512_loadu_pd(table.add(8))) }
 }

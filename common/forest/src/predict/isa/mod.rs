@@ -7,11 +7,11 @@ pub(super) mod avx2;
 pub(super) mod avx512;
 pub(super) mod portable;
 
-use crate::compiled::{PATH_TREES, PathGroup, Sorted};
+use crate::compiled::{ABREAST, MOST_COLUMNS, Sorted, Step};
 
 /// Rows that one word of a mask stands for.
 pub(super) const WORD: usize = 64;
-/// Rows whose words stand in a register.
+/// Rows whose bytes and places stand in registers.
 pub(super) const EIGHT: usize = 8;
 /// What a byte can name.
 pub(super) const BYTES: usize = 256;
@@ -35,26 +35,19 @@ pub(super) trait Isa {
     fn below_single(keys: &[f32], x: f32) -> u16;
     /// As [`Isa::below_single`].
     fn below_double(keys: &[f64], x: f64) -> u16;
-    /// A bit for each of 64: whether the byte that its column names is above its bound. Columns are below 64.
-    fn above(bytes: &[u8; WORD], columns: &[u8; WORD], bounds: &[u8; WORD]) -> u64;
-    /// As [`Isa::above`], with columns below 128.
-    fn above_of_two(bytes: [&[u8; WORD]; 2], columns: &[u8; WORD], bounds: &[u8; WORD]) -> u64;
     /// The lowest bits, one after another, where `places` has a bit.
     fn deposit(bits: u64, places: u64) -> u64;
-    /// One row's leaf of each tree of a group, by which splits of each it failed, from the lowest bit on; `firsts` are the
-    /// first splits' places among `asides`, which end with 256 of no split.
-    fn follow(
-        group: &PathGroup,
-        failed: &[u64; PATH_TREES],
-        firsts: &[u64; PATH_TREES],
-        asides: &[u8],
-        leaves: &mut [u8; PATH_TREES],
-    );
-    /// As [`Isa::follow`], of eight rows in one tree of the group, whose asides come first.
-    fn follow_eight(group: &PathGroup, tree: usize, failed: &[u64; EIGHT], asides: &[u8], leaves: &mut [u8; EIGHT]);
-    /// Eight rows' leaves of a complete tree of so many levels, of which the first split is a bit of the first word; `table` has
-    /// its leaves, and at least 64.
-    fn complete(levels: u32, fails: (&[[u64; EIGHT]], usize), table: &[u8], leaves: &mut [u8; EIGHT]);
+    /// The leaves that rows end in, of 64 trees side by side. Without `WIDE`, columns are below 64; with `SETS`, `others` says of
+    /// each step, by a bit each, in which trees a row is not in the set that is asked of.
+    fn end<const ROWS: usize, const WIDE: bool, const SETS: bool>(
+        steps: &[Step],
+        bytes: &[[u8; MOST_COLUMNS]; ROWS],
+        others: &[[u64; ROWS]],
+    ) -> [[u8; ABREAST]; ROWS];
+    /// Byte `r` of entry `t` is byte `t` of `rows[r]`.
+    fn turn(rows: &[[u8; ABREAST]; EIGHT], trees: &mut [[u8; EIGHT]; ABREAST]);
+    /// The number of each row's leaf, which is below `count`.
+    fn pick(table: &[f64; BYTES], count: usize, rows: &[u8; EIGHT]) -> [f64; EIGHT];
     /// Each bit as a byte, 0 or 1.
     fn spread(bits: u64, out: &mut [u8; WORD]);
     /// Bit `b` of each byte is the row's bit of `planes[b]`; at most 8 planes.
@@ -67,4 +60,49 @@ pub(super) trait Isa {
     fn add_single(sums: &mut [f32; WORD], trees: &[Leaves<'_, f32>], rows: usize);
     /// As [`Isa::add_single`].
     fn add_double(sums: &mut [f64; WORD], trees: &[Leaves<'_, f64>], rows: usize);
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::*;
+
+    fn hold<const WIDE: bool, const SETS: bool>(random: &mut impl FnMut() -> u64) {
+        const ROWS: usize = EIGHT;
+        let columns = if WIDE { MOST_COLUMNS } else { ABREAST } as u64;
+        let mut steps = Vec::new();
+        let mut others = Vec::new();
+        for number in 0..random() % 256 {
+            steps.push(Step {
+                columns: std::array::from_fn(|_| (random() % columns) as u8),
+                bounds: std::array::from_fn(|_| random() as u8),
+                firsts: std::array::from_fn(|_| (random() % (number + 1)) as u8),
+            });
+            others.push(std::array::from_fn(|_| random() & random()));
+        }
+        let bytes: [[u8; MOST_COLUMNS]; ROWS] = std::array::from_fn(|_| std::array::from_fn(|_| random() as u8));
+        let found = avx512::Avx512::end::<ROWS, WIDE, SETS>(&steps, &bytes, &others);
+        assert_eq!(found, portable::Portable::end::<ROWS, WIDE, SETS>(&steps, &bytes, &others));
+        let mut turned = [[[0; EIGHT]; ABREAST]; 2];
+        avx512::Avx512::turn(&found, &mut turned[0]);
+        portable::Portable::turn(&found, &mut turned[1]);
+        assert_eq!(turned[0], turned[1]);
+    }
+
+    #[test]
+    fn rows_end_where_they_do_by_plain_code() {
+        if !avx512::available() {
+            return;
+        }
+        let mut state = 1_u64;
+        let mut random = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state >> 33
+        };
+        for _ in 0..50 {
+            hold::<false, false>(&mut random);
+            hold::<false, true>(&mut random);
+            hold::<true, false>(&mut random);
+            hold::<true, true>(&mut random);
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! Plain Rust, for any processor.
 #![expect(clippy::indexing_slicing, reason = "a table of 256 is indexed by a byte")]
 
-use super::{EIGHT, Isa, Leaves, WORD};
-use crate::compiled::{ASIDE_LEAF, MISSING, PATH_TREES, PathGroup, Sorted};
+use super::{BYTES, EIGHT, Isa, Leaves, WORD};
+use crate::compiled::{ABREAST, MISSING, MOST_COLUMNS, Sorted, Step};
 
 pub(in crate::predict) struct Portable;
 
@@ -23,21 +23,6 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    fn above(bytes: &[u8; WORD], columns: &[u8; WORD], bounds: &[u8; WORD]) -> u64 {
-        Self::above_of_two([bytes, bytes], columns, bounds)
-    }
-
-    #[inline(always)]
-    fn above_of_two(bytes: [&[u8; WORD]; 2], columns: &[u8; WORD], bounds: &[u8; WORD]) -> u64 {
-        let mut above = 0;
-        for (at, (column, bound)) in columns.iter().zip(bounds).enumerate() {
-            let byte = bytes[usize::from(*column) / WORD % 2][usize::from(*column) % WORD];
-            above |= u64::from(byte > *bound) << at;
-        }
-        above
-    }
-
-    #[inline(always)]
     fn deposit(bits: u64, places: u64) -> u64 {
         let (mut left, mut places, mut deposited) = (bits, places, 0);
         while places != 0 {
@@ -49,36 +34,37 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    fn follow(
-        group: &PathGroup,
-        failed: &[u64; PATH_TREES],
-        firsts: &[u64; PATH_TREES],
-        asides: &[u8],
-        leaves: &mut [u8; PATH_TREES],
-    ) {
-        for (tree, leaf) in leaves.iter_mut().enumerate() {
-            let asides = &asides[firsts[tree] as usize..];
-            *leaf = leaf_on_paths(failed[tree], group.turned[tree], group.ends[tree], asides);
-        }
-    }
-
-    #[inline(always)]
-    fn follow_eight(group: &PathGroup, tree: usize, failed: &[u64; EIGHT], asides: &[u8], leaves: &mut [u8; EIGHT]) {
-        for (failed, leaf) in failed.iter().zip(leaves) {
-            *leaf = leaf_on_paths(*failed, group.turned[tree], group.ends[tree], asides);
-        }
-    }
-
-    #[inline(always)]
-    fn complete(levels: u32, (fails, shift): (&[[u64; EIGHT]], usize), table: &[u8], leaves: &mut [u8; EIGHT]) {
-        for (row, leaf) in leaves.iter_mut().enumerate() {
-            let mut at = 0;
-            for _ in 0..levels {
-                let bit = shift + at;
-                at = 2 * at + 1 + (fails[bit / WORD][row] >> (bit % WORD) & 1) as usize;
+    fn end<const ROWS: usize, const WIDE: bool, const SETS: bool>(
+        steps: &[Step],
+        bytes: &[[u8; MOST_COLUMNS]; ROWS],
+        others: &[[u64; ROWS]],
+    ) -> [[u8; ABREAST]; ROWS] {
+        let mut at = [[0; ABREAST]; ROWS];
+        for (number, step) in steps.iter().enumerate() {
+            for (row, at) in at.iter_mut().enumerate() {
+                let others = if SETS { others[number][row] } else { 0 };
+                for (tree, at) in at.iter_mut().enumerate() {
+                    let byte = bytes[row][usize::from(step.columns[tree]) % MOST_COLUMNS];
+                    let fails = byte > step.bounds[tree] || others >> tree & 1 == 1;
+                    if fails && *at >= step.firsts[tree] {
+                        *at = (number + 1) as u8;
+                    }
+                }
             }
-            *leaf = table[at + 1 - (1 << levels)];
         }
+        at
+    }
+
+    #[inline(always)]
+    fn turn(rows: &[[u8; ABREAST]; EIGHT], trees: &mut [[u8; EIGHT]; ABREAST]) {
+        for (tree, to) in trees.iter_mut().enumerate() {
+            *to = rows.map(|row| row[tree]);
+        }
+    }
+
+    #[inline(always)]
+    fn pick(table: &[f64; BYTES], _: usize, rows: &[u8; EIGHT]) -> [f64; EIGHT] {
+        rows.map(|leaf| table[usize::from(leaf)])
     }
 
     #[inline(always)]
@@ -134,17 +120,4 @@ impl Isa for Portable {
 #[inline(always)]
 fn bits(bytes: &[u8; WORD], is_set: impl Fn(u8) -> bool) -> u64 {
     bytes.iter().enumerate().fold(0, |bits, (row, byte)| bits | u64::from(is_set(*byte)) << row)
-}
-
-#[inline(always)]
-fn leaf_on_paths(failed: u64, turned: u64, ends: u64, asides: &[u8]) -> u8 {
-    let stops = (failed ^ turned) | ends;
-    let mut at = if ends == 0 { ASIDE_LEAF } else { 0 };
-    while at < ASIDE_LEAF {
-        // every path has an end
-        let stop = at + (stops >> at).trailing_zeros() as u8;
-        let is_second = failed & ends & 1 << (stop % ASIDE_LEAF) != 0;
-        at = asides[usize::from(stop)] + u8::from(is_second);
-    }
-    at - ASIDE_LEAF
 }
