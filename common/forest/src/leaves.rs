@@ -3,8 +3,8 @@
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-use crate::compiled::{ZERO, category};
-use crate::model::{Column, Input, Model, Node, Precision, Split, Test, Tree};
+use crate::compiled::walk;
+use crate::model::{Column, Input, Model, Node, Tree};
 use crate::predict::{Element, PredictError, buffer, check};
 
 /// Rows that are walked together, so that a tree is fetched once for all of them.
@@ -25,7 +25,7 @@ const BLOCK: usize = 64;
 /// Trees are in the file's order: of boosting for several classes, a round's trees stand beside each other.
 #[derive(Debug, Clone)]
 pub struct Leaves {
-    trees: Vec<Walk>,
+    trees: Vec<Questions>,
     input: Input,
     columns: Vec<Column>,
     missing_allowed: Vec<bool>,
@@ -35,7 +35,7 @@ pub struct Leaves {
 
 /// What a tree asks, without what its leaves hold.
 #[derive(Debug, Clone)]
-struct Walk {
+struct Questions {
     nodes: Vec<Node>,
     sets: Vec<Vec<i64>>,
 }
@@ -43,9 +43,9 @@ struct Walk {
 impl Leaves {
     /// Of a model's trees.
     pub fn new(model: &Model) -> Self {
-        let walk = |tree: &Tree| Walk { nodes: tree.nodes().to_vec(), sets: tree.sets().to_vec() };
+        let questions = |tree: &Tree| Questions { nodes: tree.nodes().to_vec(), sets: tree.sets().to_vec() };
         Self {
-            trees: model.trees().iter().map(walk).collect(),
+            trees: model.trees().iter().map(questions).collect(),
             input: model.input(),
             columns: model.columns().to_vec(),
             missing_allowed: model.features().iter().map(|feature| feature.missing_allowed).collect(),
@@ -82,7 +82,8 @@ impl Leaves {
             for (place, tree) in self.trees.iter().enumerate() {
                 for (row, out) in numbers.chunks_exact(columns.max(1)).zip(out.chunks_exact_mut(width)) {
                     if let Some(out) = out.get_mut(place) {
-                        *out = self.walk(tree, row);
+                        let (node, leaf) = walk(self.input, &tree.nodes, &tree.sets, row);
+                        *out = if self.by_node { node } else { leaf };
                     }
                 }
             }
@@ -102,36 +103,5 @@ impl Leaves {
             }
         }
         if self.columns.is_empty() { self.n_features() } else { self.columns.len() }
-    }
-
-    fn walk(&self, tree: &Walk, row: &[f64]) -> u32 {
-        let mut at = 0_u32;
-        loop {
-            match tree.nodes.get(at as usize) {
-                Some(Node::Split(split)) => {
-                    let x = row.get(split.column as usize).copied().unwrap_or(f64::NAN);
-                    at = if self.goes_left(tree, split, x) { split.left } else { split.right };
-                }
-                Some(Node::Leaf(leaf)) => return if self.by_node { at } else { *leaf },
-                // a tree's children are there: `Tree::new` checked it
-                None => return 0,
-            }
-        }
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "the cast is the libraries'")]
-    fn goes_left(&self, tree: &Walk, split: &Split, x: f64) -> bool {
-        match split.test {
-            _ if x.is_nan() => split.missing_left,
-            Test::AtMost(threshold) => {
-                let x = if self.input.precision == Precision::Single { f64::from(x as f32) } else { x };
-                if split.zero_is_missing && x.abs() <= ZERO { split.missing_left } else { x <= threshold }
-            }
-            // the rule casts by itself
-            Test::OneOf(set) => {
-                let set = tree.sets.get(set as usize).map(Vec::as_slice).unwrap_or_default();
-                category(self.input.category, x).is_some_and(|category| set.binary_search(&category).is_ok())
-            }
-        }
     }
 }

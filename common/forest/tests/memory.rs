@@ -1,40 +1,15 @@
-//! What reading and predicting allocate, counted by the allocator itself. One test, because the count is of the process.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, unsafe_code)]
+//! What reading allocates, counted by the allocator itself. One test, because the count is of the process.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 mod common;
+#[path = "common/counting.rs"]
+mod counting;
 
-use arborgate_forest::{Compiled, Model, Options, Output};
+use arborgate_forest::{Compiled, Model, Options};
 use common::onnx::{File, Held, Node, alone, bytes, classifier, floats, int, regressor, tensor, v5};
-use ndarray::Array2;
-
-struct Counting;
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-static CALLS: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system's allocator as it came
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        CALLS.fetch_add(1, Ordering::Relaxed);
-        let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(now, Ordering::Relaxed);
-        // SAFETY: as the caller promises
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as the caller promises
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use counting::{NOW, PEAK};
 
 /// The most that was allocated at one time within `work`.
 fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
@@ -421,22 +396,6 @@ fn models_take_little_more_than_their_file() {
     }
 }
 
-fn predicting_allocates_nothing_after_the_first_call() {
-    for name in ["rf_iris.joblib", "dt_iris_pair.joblib", "rf_diabetes.z"] {
-        let model = Compiled::new(&Model::read(&fixture(name), &Options::default()).unwrap()).unwrap();
-        let rows = Array2::<f64>::ones((200, model.n_features()));
-        let mut values = Array2::zeros((200, model.values_width()));
-        let mut labels = Array2::zeros((200, model.labels_width()));
-        let mut out = Output { values: values.view_mut(), labels: labels.view_mut() };
-        model.predict(rows.view(), &mut out).unwrap();
-        let before = CALLS.load(Ordering::Relaxed);
-        for _ in 0..3 {
-            model.predict(rows.view(), &mut out).unwrap();
-        }
-        assert_eq!(CALLS.load(Ordering::Relaxed), before, "{name}");
-    }
-}
-
 #[test]
 fn memory_is_bounded() {
     attacks_stay_within_twenty_times_the_file();
@@ -447,5 +406,4 @@ fn memory_is_bounded() {
     crowded_xgboost_stays_within_twenty_times_the_file();
     own_files_stay_within_twenty_times_the_file();
     models_take_little_more_than_their_file();
-    predicting_allocates_nothing_after_the_first_call();
 }

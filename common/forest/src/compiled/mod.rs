@@ -17,7 +17,7 @@ pub(crate) use few::{Few, MOST_COLUMNS, MaskNode};
 pub(crate) use lookup::round_down;
 pub(crate) use lookup::{Keys, Lookup, MISSING, Sorted};
 pub(crate) use masks::{MOST_LEAVES, MOST_NODES, MaskForm, MaskTree};
-pub(crate) use plain::{Plain, ZERO, category};
+pub(crate) use plain::{Plain, ZERO, category, walk};
 pub(crate) use questions::SetTable;
 pub(crate) use side_by_side::{ABREAST, SideBySide, Step};
 pub(crate) use walk::{LEAF, MISSING_LEFT, ONE_OF, WalkForm, WalkSplit};

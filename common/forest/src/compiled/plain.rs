@@ -32,7 +32,8 @@ impl Plain {
     /// columns' numbers, before the cast.
     pub(crate) fn leaves<'p>(&'p self, row: &[f64], mut found: impl FnMut(Option<usize>, &[f64], &'p [u32])) {
         for tree in &self.trees {
-            let leaf = self.walk(tree, row);
+            let (_, leaf) = walk(self.input, tree.nodes(), tree.sets(), row);
+            let leaf = leaf as usize;
             let labels = tree.labels().len() / tree.leaves().max(1);
             let labels = tree.labels().get(leaf * labels..(leaf + 1) * labels).unwrap_or_default();
             let each = if tree.target().is_some() { 1 } else { self.margins };
@@ -43,34 +44,36 @@ impl Plain {
             }
         }
     }
+}
 
-    fn walk(&self, tree: &Tree, row: &[f64]) -> usize {
-        let mut at = 0_u32;
-        loop {
-            match tree.nodes().get(at as usize) {
-                Some(Node::Split(split)) => {
-                    let x = row.get(split.column as usize).copied().unwrap_or(f64::NAN);
-                    at = if goes_left(self.input, tree, split, x) { split.left } else { split.right };
-                }
-                Some(Node::Leaf(leaf)) => return *leaf as usize,
-                // a tree's children are there: `Tree::new` checked it
-                None => return 0,
+/// Where a row ends in a tree: the node, and which leaf it is. `row` has the columns' numbers, before the cast.
+pub(crate) fn walk(input: Input, nodes: &[Node], sets: &[Vec<i64>], row: &[f64]) -> (u32, u32) {
+    let mut at = 0_u32;
+    loop {
+        match nodes.get(at as usize) {
+            Some(Node::Split(split)) => {
+                let x = row.get(split.column as usize).copied().unwrap_or(f64::NAN);
+                at = if goes_left(input, sets, split, x) { split.left } else { split.right };
             }
+            Some(Node::Leaf(leaf)) => return (at, *leaf),
+            // a tree's children are there: `Tree::new` checked it
+            None => return (0, 0),
         }
     }
 }
 
-/// Where a number goes.
+/// Where a number goes. What counts as missing is decided before the cast, as [`super::Lookup::is_missing`] does.
 #[expect(clippy::cast_possible_truncation, reason = "the casts are the libraries'")]
-fn goes_left(input: Input, tree: &Tree, split: &Split, x: f64) -> bool {
+fn goes_left(input: Input, sets: &[Vec<i64>], split: &Split, x: f64) -> bool {
     match split.test {
+        _ if x.is_nan() => split.missing_left,
+        Test::AtMost(_) if split.zero_is_missing && x.abs() <= ZERO => split.missing_left,
         Test::AtMost(threshold) => {
             let x = if input.precision == Precision::Single { f64::from(x as f32) } else { x };
-            if x.is_nan() || (split.zero_is_missing && x.abs() <= ZERO) { split.missing_left } else { x <= threshold }
+            x <= threshold
         }
-        Test::OneOf(_) if x.is_nan() => split.missing_left,
         Test::OneOf(set) => {
-            let set = tree.sets().get(set as usize).map(Vec::as_slice).unwrap_or_default();
+            let set = sets.get(set as usize).map(Vec::as_slice).unwrap_or_default();
             category(input.category, x).is_some_and(|category| set.binary_search(&category).is_ok())
         }
     }
@@ -101,4 +104,23 @@ fn linear(tree: &Tree, leaf: usize, row: &[f64]) -> Option<f64> {
         sum += coefficient * x;
     }
     Some(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Lookup;
+    use super::*;
+
+    #[test]
+    fn what_the_cast_makes_zero_is_no_zero() {
+        let above = ZERO.next_up();
+        assert_eq!(f64::from(above as f32), ZERO);
+        let input = Input { precision: Precision::Single, infinite_allowed: true, category: CategoryRule::Whole };
+        let lookup = Lookup::numeric(0, true, Precision::Single, &[1.0]).unwrap();
+        let test = Test::AtMost(1.0);
+        let split = Split { column: 0, test, left: 1, right: 2, missing_left: false, zero_is_missing: true };
+        for x in [above, ZERO, 0.0, -above, f64::NAN, 0.5] {
+            assert_eq!(goes_left(input, &[], &split, x), !lookup.is_missing(x), "{x:e}");
+        }
+    }
 }

@@ -41,7 +41,7 @@ pub(super) fn masks<I: Isa>(part: &Part, form: &MaskForm, numbers: &[f64], scrat
             add_leaves(part, form, leaves.iter().copied(), sums);
         }
         Few::SideBySide(trees) => {
-            let found = side_by_side::one::<I>(form, trees, &bytes(form, ranks), ranks, one);
+            let found = side_by_side::one::<I>(form, trees, &[bytes(form, ranks)], ranks, one);
             add_leaves(part, form, trees.places.iter().map(|place| found[usize::from(*place)]), sums);
         }
     }
@@ -49,7 +49,7 @@ pub(super) fn masks<I: Isa>(part: &Part, form: &MaskForm, numbers: &[f64], scrat
 
 /// Of each column.
 #[inline(always)]
-pub(super) fn bytes(form: &MaskForm, ranks: &[u16]) -> [u8; MOST_COLUMNS] {
+fn bytes(form: &MaskForm, ranks: &[u16]) -> [u8; MOST_COLUMNS] {
     let mut bytes = [0; MOST_COLUMNS];
     for (byte, column) in bytes.iter_mut().zip(&form.columns) {
         *byte = column.byte(ranks[column.lookup]);
@@ -246,7 +246,7 @@ fn add_columns<F: Copy + std::ops::AddAssign, const EACH: usize>(
 /// The rank of each lookup's number in one row.
 #[expect(clippy::cast_possible_truncation, reason = "the cast is the library's")]
 #[inline(always)]
-pub(super) fn rank<I: Isa>(lookups: &[Lookup], numbers: &[f64], ranks: &mut Vec<u16>) {
+fn rank<I: Isa>(lookups: &[Lookup], numbers: &[f64], ranks: &mut Vec<u16>) {
     ranks.resize(lookups.len(), 0);
     for (rank, lookup) in ranks.iter_mut().zip(lookups) {
         let x = numbers[lookup.column as usize];

@@ -2,6 +2,8 @@
 #![expect(clippy::indexing_slicing, reason = "a form's constructor checked what every index here comes from")]
 #![expect(unsafe_code, reason = "bits are read from where no word begins")]
 
+use std::ops::Range;
+
 use ndarray::ArrayView2;
 
 use super::element::Element;
@@ -44,13 +46,12 @@ pub(super) struct ManyScratch {
 pub(super) fn one<'s, I: Isa>(
     form: &MaskForm,
     trees: &SideBySide,
-    bytes: &Bytes,
+    bytes: &[Bytes; 1],
     ranks: &[u16],
     scratch: &'s mut OneScratch,
 ) -> &'s [u8] {
     let OneScratch { others, found } = scratch;
-    let has_sets = !form.sets.is_empty();
-    if has_sets {
+    if !form.sets.is_empty() {
         others.clear();
         others.resize(trees.steps.len(), [0]);
         for (table, places) in form.sets.iter().zip(&trees.sets) {
@@ -58,20 +59,10 @@ pub(super) fn one<'s, I: Isa>(
         }
     }
     found.resize(trees.ends.len(), [0; ABREAST]);
-    let is_wide = form.columns.len() > WORD;
-    let bytes = std::slice::from_ref(bytes).as_array().unwrap_or(&[[0; MOST_COLUMNS]]);
     let mut from = 0;
     // no closures: they would not be compiled for the instructions that this is compiled for
     for (end, found) in trees.ends.iter().zip(&mut *found) {
-        let range = from..*end as usize;
-        let steps = &trees.steps[range.clone()];
-        let others = if has_sets { &others[range] } else { &[] };
-        [*found] = match (is_wide, has_sets) {
-            (false, false) => I::end::<1, false, false>(steps, bytes, others),
-            (false, true) => I::end::<1, false, true>(steps, bytes, others),
-            (true, false) => I::end::<1, true, false>(steps, bytes, others),
-            (true, true) => I::end::<1, true, true>(steps, bytes, others),
-        };
+        [*found] = ends::<I, 1>(form, trees, from..*end as usize, bytes, others);
         from = *end as usize;
     }
     found.as_flattened()
@@ -183,8 +174,7 @@ fn read<I: Isa, T: Element>(form: &MaskForm, answer: &Answer, rows: ArrayView2<'
 #[inline(always)]
 fn find<I: Isa>(form: &MaskForm, trees: &SideBySide, eight: usize, scratch: &mut ManyScratch) {
     let ManyScratch { of_sets, bytes, others, found, .. } = scratch;
-    let has_sets = !form.sets.is_empty();
-    if has_sets {
+    if !form.sets.is_empty() {
         others.clear();
         others.resize(trees.steps.len(), [0; EIGHT]);
         for ((table, places), ranks) in form.sets.iter().zip(&trees.sets).zip(of_sets) {
@@ -194,22 +184,31 @@ fn find<I: Isa>(form: &MaskForm, trees: &SideBySide, eight: usize, scratch: &mut
         }
     }
     found.resize(trees.ends.len(), [[0; EIGHT]; ABREAST]);
-    let is_wide = form.columns.len() > WORD;
-    let bytes = &bytes[eight];
     let mut from = 0;
     // no closures: they would not be compiled for the instructions that this is compiled for
     for (end, found) in trees.ends.iter().zip(found) {
-        let range = from..*end as usize;
-        let steps = &trees.steps[range.clone()];
-        let others = if has_sets { &others[range] } else { &[] };
-        let ends = match (is_wide, has_sets) {
-            (false, false) => I::end::<EIGHT, false, false>(steps, bytes, others),
-            (false, true) => I::end::<EIGHT, false, true>(steps, bytes, others),
-            (true, false) => I::end::<EIGHT, true, false>(steps, bytes, others),
-            (true, true) => I::end::<EIGHT, true, true>(steps, bytes, others),
-        };
-        I::turn(&ends, found);
+        I::turn(&ends::<I, EIGHT>(form, trees, from..*end as usize, &bytes[eight], others), found);
         from = *end as usize;
+    }
+}
+
+/// The leaves that rows end in, of the 64 trees whose steps these are.
+#[inline(always)]
+fn ends<I: Isa, const ROWS: usize>(
+    form: &MaskForm,
+    trees: &SideBySide,
+    steps: Range<usize>,
+    bytes: &[Bytes; ROWS],
+    others: &[[u64; ROWS]],
+) -> [[u8; ABREAST]; ROWS] {
+    let has_sets = !form.sets.is_empty();
+    let others = if has_sets { &others[steps.clone()] } else { &[] };
+    let steps = &trees.steps[steps];
+    match (form.columns.len() > WORD, has_sets) {
+        (false, false) => I::end::<ROWS, false, false>(steps, bytes, others),
+        (false, true) => I::end::<ROWS, false, true>(steps, bytes, others),
+        (true, false) => I::end::<ROWS, true, false>(steps, bytes, others),
+        (true, true) => I::end::<ROWS, true, true>(steps, bytes, others),
     }
 }
 
