@@ -1,6 +1,6 @@
 //! Tables in files, as streams of blocks of rows: [`Table`] reads npy, CSV and Parquet, [`Writer`] writes them, in memory that
-//! does not grow with the file. CSV and Arrow IPC streams are read from bytes in memory as well, and a [`Frame`] becomes such. It knows no model: who reads says which columns are wanted, in which order, and what a cell
-//! that is no number becomes.
+//! does not grow with the file. CSV and Arrow IPC streams are read from bytes in memory as well, and a [`Frame`] becomes such.
+//! It knows no model: who reads says which columns are wanted, in which order, and what a cell that is no number becomes.
 //!
 //! | | npy | CSV | Parquet, Arrow |
 //! |---|---|---|---|
