@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use arborgate_contracts::presence::{Announcement, EVERY, GONE_AFTER, Held};
+use arborgate_contracts::presence::{Announcement, Aside, EVERY, GONE_AFTER, Held, Holding};
 use arborgate_contracts::{InstanceId, Service, Subject};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -30,7 +30,7 @@ pub struct Presence {
     bus: Bus,
     subject: Subject,
     instance: InstanceId,
-    holds: watch::Sender<Vec<Held>>,
+    holds: watch::Sender<Holding>,
     _task: AbortOnDrop,
 }
 
@@ -39,7 +39,7 @@ impl Presence {
     pub async fn start(bus: &Bus, service: Service, instance: InstanceId) -> Result<Self, BusError> {
         let subject = Subject::presence(service);
         let roll_call = bus.subscribe(&Subject::roll_call(service), CAPACITY).await?;
-        let (holds, seen) = watch::channel(Vec::new());
+        let (holds, seen) = watch::channel(Holding::default());
         let announcer =
             Announcer { bus: bus.clone(), subject: subject.clone(), instance: instance.clone(), holds: seen };
         announcer.announce(true).await?;
@@ -48,7 +48,7 @@ impl Presence {
     }
 
     /// Announces what the instance holds from now on.
-    pub fn hold(&self, holds: Vec<Held>) {
+    pub fn hold(&self, holds: Holding) {
         self.holds.send_if_modified(|current| {
             let changed = *current != holds;
             *current = holds;
@@ -69,13 +69,13 @@ struct Announcer {
     bus: Bus,
     subject: Subject,
     instance: InstanceId,
-    holds: watch::Receiver<Vec<Held>>,
+    holds: watch::Receiver<Holding>,
 }
 
 impl Announcer {
     async fn announce(&self, serving: bool) -> Result<(), BusError> {
-        let holds = if serving { self.holds.borrow().clone() } else { Vec::new() };
-        let announcement = Announcement { instance: self.instance.clone(), serving, holds };
+        let Holding { holds, aside } = if serving { self.holds.borrow().clone() } else { Holding::default() };
+        let announcement = Announcement { instance: self.instance.clone(), serving, holds, aside };
         let payload = to_json(&announcement).map_err(|e| BusError::transport("announcing")(Box::new(e)))?;
         self.bus.publish(&self.subject, payload).await
     }
@@ -103,6 +103,8 @@ pub struct Peer {
     pub instance: InstanceId,
     /// What it holds.
     pub holds: Arc<[Held]>,
+    /// What it was told to hold, and does not answer for.
+    pub aside: Arc<[Aside]>,
 }
 
 #[derive(Debug)]
@@ -194,7 +196,7 @@ async fn listen(
             None => known.retain(|_, k| k.heard.elapsed() < GONE_AFTER),
             Some(a) if !a.serving => drop(known.remove(&a.instance)),
             Some(a) => {
-                let peer = Peer { instance: a.instance.clone(), holds: a.holds.into() };
+                let peer = Peer { instance: a.instance.clone(), holds: a.holds.into(), aside: a.aside.into() };
                 known.insert(a.instance, Known { peer, heard: Instant::now(), suspect: false });
             }
         }

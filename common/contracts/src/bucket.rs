@@ -44,7 +44,7 @@ pub const SIGNING_KEYS: BucketSpec = disk("signing-keys", 4 << 10);
 pub const STANDINGS: BucketSpec = disk("standings", 1 << 10);
 /// Encryption keys wrapped by the master key, by version: the crypto service's own.
 pub const KEYRING: BucketSpec = disk("keyring", 4 << 10);
-/// [`crate::registry::Manifest`]s and the default model; edges and workers watch it.
+/// [`crate::registry::Manifest`]s, [`crate::rollout::Rollout`]s and the default model; edges and workers watch it.
 pub const MODELS: BucketSpec = disk("models", 768 << 10);
 /// [`Meta`] and what else is said once of the whole state.
 pub const META: BucketSpec = disk("meta", 4 << 10);

@@ -9,7 +9,9 @@
 //! | [`auth`], [`limiter`], [`crypto`], [`inference`] | each service's operations |
 //! | [`api_key`] | the text of an API key: its form and its checksum |
 //! | [`wire`] | the binary layout of predictions |
-//! | [`registry`] | the manifest of a model version |
+//! | [`registry`], [`signature`] | the manifest of a model version; what its uploader says of it |
+//! | [`rollout`] | which version of a model answers |
+//! | [`provenance`] | what a signature of an artifact says |
 //! | [`bucket`] | every bucket and what it needs |
 //! | [`permission`] | permissions, roles, and which role holds what |
 //! | [`deadline`], [`trace`] | what every request carries |
@@ -27,7 +29,10 @@ pub mod name;
 pub mod operation;
 pub mod permission;
 pub mod presence;
+pub mod provenance;
 pub mod registry;
+pub mod rollout;
+pub mod signature;
 pub mod subject;
 pub mod trace;
 pub mod wire;

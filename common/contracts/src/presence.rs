@@ -22,6 +22,28 @@ pub struct Announcement {
     /// For inference: the versions that it answers for.
     #[serde(default)]
     pub holds: Vec<Held>,
+    /// For inference: the versions that it does not answer for though it is told to hold them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aside: Vec<Aside>,
+}
+
+/// What an instance has to announce beside that it is here.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Holding {
+    /// As [`Announcement::holds`].
+    pub holds: Vec<Held>,
+    /// As [`Announcement::aside`].
+    pub aside: Vec<Aside>,
+}
+
+/// A model version that a worker does not answer for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Aside {
+    /// Which.
+    #[serde(flatten)]
+    pub version: Held,
+    /// Why, in a sentence for people.
+    pub reason: String,
 }
 
 /// A model version that a worker has loaded.

@@ -1,9 +1,12 @@
 //! The manifest of a model version: what the edge validates by and a worker loads by. In bucket `models`, at
-//! [`manifest_key`].
+//! [`manifest_key`]. It never changes: what does is the model's [`crate::rollout::Rollout`].
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::name::{ModelName, Version};
+use crate::provenance::Provenance;
 use crate::subject::Key;
 use crate::wire::Asked;
 
@@ -27,7 +30,7 @@ pub struct DefaultModel {
     pub model: ModelName,
 }
 
-/// One version of a model. The version that a model answers by, when none is named, is the one added last.
+/// One version of a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// [`MANIFEST_FORMAT`].
@@ -63,6 +66,15 @@ pub struct Manifest {
     pub created_at: String,
     /// As [`crate::auth::Principal`] prints.
     pub created_by: String,
+    /// For people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// By which workers are told what to hold.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Who vouches for the artifact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Provenance>,
 }
 
 impl Manifest {
@@ -106,7 +118,7 @@ pub enum Task {
 }
 
 /// One column of the input.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Feature {
     /// Any text of 1 to 128 characters.
     pub name: String,
@@ -121,12 +133,63 @@ pub struct Feature {
     /// Of [`FeatureType::Category`]: what becomes of another one.
     #[serde(default, skip_serializing_if = "Unseen::is_refused")]
     pub unseen: Unseen,
+    /// Of a number: which ones.
+    #[serde(default, skip_serializing_if = "Domain::is_real")]
+    pub domain: Domain,
+    /// Of a number: the least one that is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<f64>,
+    /// Of a number: the greatest one that is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<f64>,
+    /// What it is measured in, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub unit: String,
+    /// For people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
 }
 
 impl Feature {
-    /// A feature that is no category.
+    /// A feature that is no category, of which nothing more is known.
     pub fn number(name: impl Into<String>, kind: FeatureType, missing: bool) -> Self {
-        Self { name: name.into(), kind, missing, categories: Vec::new(), unseen: Unseen::Refused }
+        Self {
+            name: name.into(),
+            kind,
+            missing,
+            categories: Vec::new(),
+            unseen: Unseen::Refused,
+            domain: Domain::Real,
+            min: None,
+            max: None,
+            unit: String::new(),
+            description: String::new(),
+        }
+    }
+
+    /// Whether rows of one are rows of the other: what is only told to people may differ.
+    pub fn takes_as(&self, other: &Self) -> bool {
+        let told = |of: &Self| Self { unit: String::new(), description: String::new(), ..of.clone() };
+        told(self) == told(other)
+    }
+}
+
+/// Which numbers a feature takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Domain {
+    /// Any.
+    #[default]
+    Real,
+    /// Whole ones.
+    Integer,
+    /// 0 and 1, for false and true.
+    Boolean,
+}
+
+impl Domain {
+    fn is_real(&self) -> bool {
+        *self == Self::Real
     }
 }
 

@@ -63,6 +63,15 @@ impl Leaves {
         self.trees.len()
     }
 
+    /// Bytes in memory.
+    pub fn bytes(&self) -> usize {
+        let of = |tree: &Questions| {
+            let sets: usize = tree.sets.iter().map(|set| size_of_val(set.as_slice())).sum();
+            size_of_val(tree.nodes.as_slice()) + sets
+        };
+        self.trees.iter().map(of).sum()
+    }
+
     /// Finds for every row the leaf of each tree, into `out` of [`Leaves::width`] columns in row-major order.
     ///
     /// # Errors

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use arborgate_auth::Seeded;
 use arborgate_bus::{Bus, StoreError, to_json};
+use arborgate_contracts::ErrorCode;
 use arborgate_contracts::auth::{Password, Principal};
 use arborgate_contracts::bucket::{ALL, ARTIFACTS, META, Meta, STATE_FORMAT, meta_key};
 use arborgate_contracts::inference::Register;
+use arborgate_contracts::signature::{GivenFeature, GivenFeatures, GivenSignature};
 use arborgate_runtime::master_key::MasterKey;
 use bytes::Bytes;
 use zeroize::Zeroize;
@@ -93,14 +95,32 @@ async fn demonstrate(bus: &Bus, objects: &arborgate_bus::Objects, settings: &Set
         object,
         digest: stored.digest,
         size: stored.size,
-        features: IRIS_FEATURES.map(str::to_owned).into(),
-        classes: IRIS_CLASSES.map(str::to_owned).into(),
+        signature: iris(),
+        provenance: None,
+        held_back: false,
         default: true,
         created_by: Principal::Operator.to_string(),
     };
     let limits = settings.inference.artifact_limits();
-    arborgate_inference::register(bus, &limits, request).await.map_err(|e| wrong(&e))?;
-    Ok(())
+    match arborgate_inference::register(bus, &limits, request).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.code == ErrorCode::Forbidden => {
+            tracing::warn!(%error, "the demonstration model is left out");
+            Ok(())
+        }
+        Err(error) => Err(wrong(&error)),
+    }
+}
+
+fn iris() -> GivenSignature {
+    let feature =
+        |name: &str| GivenFeature { name: Some(name.to_owned()), unit: "cm".to_owned(), ..GivenFeature::default() };
+    GivenSignature {
+        description: "Fisher's irises: the species by the measures of a flower".to_owned(),
+        features: GivenFeatures::All(IRIS_FEATURES.iter().map(|name| feature(name)).collect()),
+        classes: IRIS_CLASSES.map(str::to_owned).into(),
+        ..GivenSignature::default()
+    }
 }
 
 /// Whether this binary and this key can use the state.

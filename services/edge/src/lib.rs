@@ -224,9 +224,11 @@ async fn build_front(
         waiting_rows: config.inference.waiting_rows,
         in_flight: config.inference.in_flight,
     };
+    let catalog = models::catalog::Catalog::start(bus, limits, models::shadow::Metrics::new(registry)).await?;
+    let sticky = catalog.sticky_headers();
     let shared = Arc::new(api::Shared {
         config: config.clone(),
-        catalog: models::catalog::Catalog::start(bus, limits).await?,
+        catalog,
         bus: bus.clone(),
         objects: bus.objects(ARTIFACTS).await?,
         auth: auth.clone(),
@@ -242,6 +244,7 @@ async fn build_front(
         api: api::endpoint(shared),
         docs: docs::Docs::new(document()),
         queries: front::query::Queries::new(api::queries()),
+        sticky,
         metrics: front::metrics::Metrics::new(registry),
         hsts,
         timeout: *config.requests.timeout,

@@ -48,7 +48,7 @@ impl Operation {
 const VERSION: &str = "/v1/models/{model}/versions/{version}";
 
 /// Every operation; the most frequent first.
-pub static OPERATIONS: [Operation; 24] = [
+pub static OPERATIONS: [Operation; 32] = [
     operation("predict", Method::POST, "/predict", Needs(ModelsPredict)).refusing(&[404]),
     operation("predict_model", Method::POST, "/v1/models/{model}/predict", Needs(ModelsPredict)).refusing(&[404]),
     operation("predict_version", Method::POST, "/v1/models/{model}/versions/{version}/predict", Needs(ModelsPredict))
@@ -62,7 +62,18 @@ pub static OPERATIONS: [Operation; 24] = [
     operation("list_models", Method::GET, "/v1/models", Needs(ModelsRead)),
     operation("get_model", Method::GET, "/v1/models/{model}", Needs(ModelsRead)).refusing(&[404]),
     operation("put_model_version", Method::PUT, VERSION, Needs(ModelsWrite)).refusing(&[409]),
-    operation("delete_model_version", Method::DELETE, VERSION, Needs(ModelsWrite)).refusing(&[404]),
+    operation("delete_model_version", Method::DELETE, VERSION, Needs(ModelsWrite)).refusing(&[404, 409]),
+    operation("promote_version", Method::POST, "/v1/models/{model}/versions/{version}/promote", Needs(ModelsWrite))
+        .refusing(&[404, 409]),
+    operation("load_version", Method::POST, "/v1/models/{model}/versions/{version}/load", Needs(ModelsWrite))
+        .refusing(&[404, 409]),
+    operation("unload_version", Method::POST, "/v1/models/{model}/versions/{version}/unload", Needs(ModelsWrite))
+        .refusing(&[404, 409]),
+    operation("roll_back_model", Method::POST, "/v1/models/{model}/rollback", Needs(ModelsWrite)).refusing(&[404, 409]),
+    operation("split_model", Method::PUT, "/v1/models/{model}/split", Needs(ModelsWrite)).refusing(&[404, 409]),
+    operation("end_split", Method::DELETE, "/v1/models/{model}/split", Needs(ModelsWrite)).refusing(&[404, 409]),
+    operation("shadow_model", Method::PUT, "/v1/models/{model}/shadow", Needs(ModelsWrite)).refusing(&[404, 409]),
+    operation("end_shadow", Method::DELETE, "/v1/models/{model}/shadow", Needs(ModelsWrite)).refusing(&[404, 409]),
     operation("list_api_keys", Method::GET, "/v1/api-keys", Needs(AdminApiKeys)).refusing(&[413]),
     operation("create_api_key", Method::POST, "/v1/api-keys", Needs(AdminApiKeys)),
     operation("delete_api_key", Method::DELETE, "/v1/api-keys/{id}", Needs(AdminApiKeys)).refusing(&[404]),

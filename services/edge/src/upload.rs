@@ -1,6 +1,7 @@
 //! Large bodies, streamed: bounded in bytes, and in the time between two pieces; never whole in memory.
 
 use std::io;
+use std::pin::Pin;
 use std::time::Duration;
 
 use arborgate_bus::{ObjectInfo, Objects, StoreError};
@@ -49,17 +50,30 @@ impl Upload {
         })
     }
 
+    /// Bytes, at most.
+    pub(crate) fn most(&self) -> u64 {
+        self.most
+    }
+
     /// Into the object store.
     pub(crate) async fn store(self, objects: &Objects, name: &str) -> Result<ObjectInfo, Problem> {
         let most = self.most;
-        objects.put(name, Box::pin(self.pieces())).await.map_err(|error| match error {
-            StoreError::Input(error) => refusal(&error, most),
-            error => {
-                tracing::error!(error = &error as &dyn std::error::Error, "an upload could not be stored");
-                Problem::new(ErrorCode::Unavailable, "the upload could not be stored; try again shortly")
-            }
-        })
+        store(Box::pin(self.pieces()), most, objects, name).await
     }
+}
+
+/// What a body brings.
+pub(crate) type Pieces = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
+
+/// Pieces of a body of `most` bytes into the object store.
+pub(crate) async fn store(pieces: Pieces, most: u64, objects: &Objects, name: &str) -> Result<ObjectInfo, Problem> {
+    objects.put(name, pieces).await.map_err(|error| match error {
+        StoreError::Input(error) => refusal(&error, most),
+        error => {
+            tracing::error!(error = &error as &dyn std::error::Error, "an upload could not be stored");
+            Problem::new(ErrorCode::Unavailable, "the upload could not be stored; try again shortly")
+        }
+    })
 }
 
 /// Why a body's pieces ended.

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arborgate_bus::Objects;
+use arborgate_contracts::ModelName;
+use arborgate_contracts::inference::Register;
+use arborgate_contracts::provenance::Provenance;
 use arborgate_contracts::registry::{Manifest, Task};
 use arborgate_forest::{Compiled, Model, Step, Test, Tree};
 use aws_lc_rs::digest;
@@ -28,10 +31,27 @@ pub(crate) struct Artifact {
 }
 
 /// What is announced of an object.
+#[derive(Clone, Copy)]
 pub(crate) struct Announced<'a> {
+    pub(crate) model: &'a ModelName,
     pub(crate) object: &'a str,
     pub(crate) size: u64,
     pub(crate) digest: &'a str,
+    pub(crate) provenance: Option<&'a Provenance>,
+}
+
+impl<'a> From<&'a Manifest> for Announced<'a> {
+    fn from(of: &'a Manifest) -> Self {
+        let Manifest { model, object, size, digest, provenance, .. } = of;
+        Self { model, object, size: *size, digest, provenance: provenance.as_ref() }
+    }
+}
+
+impl<'a> From<&'a Register> for Announced<'a> {
+    fn from(of: &'a Register) -> Self {
+        let Register { model, object, size, digest, provenance, .. } = of;
+        Self { model, object, size: *size, digest, provenance: provenance.as_ref() }
+    }
 }
 
 /// Reads artifacts, a few at a time: each may take much memory and a processor.
@@ -53,6 +73,7 @@ impl Loader {
         if announced.size > limit {
             return Err(LoadError::TooLarge { size: announced.size, limit });
         }
+        self.limits.provenance.verify(announced.digest, announced.model, announced.provenance)?;
         // The semaphore is never closed.
         let permit = Arc::clone(&self.at_once).acquire_owned().await.ok();
         let fetch = self.objects.get_all(announced.object, limit);
@@ -77,6 +98,10 @@ fn read(bytes: &Bytes, expected: &str, limits: &ArtifactLimits) -> Result<Artifa
     }
     let model = Model::read(bytes, &limits.model.clone().into())?;
     let compiled = Compiled::new(&model)?;
+    let (bytes, limit) = (compiled.bytes() as u64, limits.memory);
+    if limit > 0 && bytes > limit {
+        return Err(LoadError::OverBudget { bytes, limit });
+    }
     let trial_ns = canary(&model, &compiled)?;
     Ok(Artifact { model, compiled, trial_ns })
 }

@@ -4,6 +4,8 @@ use arborgate_forest::Limits;
 use arborgate_runtime::config::{ByteSize, HumanDuration};
 use serde::Deserialize;
 
+use crate::provenance::Policy;
+
 /// The section `inference` of the configuration.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -22,8 +24,24 @@ pub struct Config {
     pub max_artifact: ByteSize,
     /// Pauses between tries to load a model that failed grow up to this.
     pub retry_at_most: HumanDuration,
+    /// Labels, `name=value` each: models with one of them are held here; empty: all models.
+    pub hold: Vec<String>,
+    /// Bytes of all models that are loaded; those least recently used make room; 0: no bound.
+    pub memory: ByteSize,
+    /// Whose models are run.
+    pub provenance: Provenance,
     /// What a model's file may hold.
     pub model: ModelLimits,
+}
+
+/// Whose models are run.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Provenance {
+    /// Whether a model must be signed by one of the keys.
+    pub required: bool,
+    /// Ed25519 public keys in hex, as `arborgate models sign` prints them.
+    pub keys: Vec<String>,
 }
 
 impl Default for Config {
@@ -36,6 +54,9 @@ impl Default for Config {
             capacity: 1_024,
             max_artifact: ByteSize(512 << 20),
             retry_at_most: HumanDuration(std::time::Duration::from_secs(60)),
+            hold: Vec::new(),
+            memory: ByteSize(0),
+            provenance: Provenance::default(),
             model: ModelLimits::default(),
         }
     }
@@ -92,11 +113,15 @@ impl ModelLimits {
     }
 }
 
-/// What reading an artifact may cost.
+/// What reading an artifact may cost, and whose is read.
 #[derive(Clone, Debug)]
 pub struct ArtifactLimits {
     /// Bytes of the file as stored.
     pub max_artifact: u64,
+    /// Bytes of the model as it computes; 0: no bound.
+    pub memory: u64,
+    /// Who must have signed it.
+    pub provenance: Policy,
     /// What it may hold.
     pub model: Limits,
 }
@@ -108,9 +133,16 @@ impl Default for ArtifactLimits {
 }
 
 impl Config {
-    /// What reading an artifact may cost under this configuration.
+    /// What reading an artifact may cost under this configuration, and whose is read.
     pub fn artifact_limits(&self) -> ArtifactLimits {
-        ArtifactLimits { max_artifact: self.max_artifact.bytes(), model: self.model.limits() }
+        let Provenance { required, keys } = &self.provenance;
+        ArtifactLimits {
+            max_artifact: self.max_artifact.bytes(),
+            memory: self.memory.bytes(),
+            // Keys that are none were told by `problems`; here they let nothing in.
+            provenance: Policy::new(*required, keys).unwrap_or_else(|_| Policy::nobody()),
+            model: self.model.limits(),
+        }
     }
 
     /// What is wrong: each key below `inference`, and why.
@@ -126,6 +158,13 @@ impl Config {
         at_least("batch_rows", self.batch_rows, self.split_rows);
         at_least("capacity", self.capacity, 1);
         at_least("max_artifact", self.max_artifact.as_usize(), 1);
+        let unlike = |label: &&String| label.split_once('=').is_none_or(|(name, _)| name.is_empty());
+        if let Some(label) = self.hold.iter().find(unlike) {
+            problems.push(("hold", format!("has {label:?}; a label is given as name=value")));
+        }
+        if let Err(problem) = Policy::new(self.provenance.required, &self.provenance.keys) {
+            problems.push(("provenance.keys", problem));
+        }
         if self.threads > MOST_THREADS {
             problems.push(("threads", format!("is {}; it must be at most {MOST_THREADS}", self.threads)));
         }

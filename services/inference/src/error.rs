@@ -38,6 +38,12 @@ pub(crate) enum LoadError {
     #[error("the file's SHA-256 is {found} where {expected} was announced")]
     Digest { found: String, expected: String },
     #[error(transparent)]
+    Unverified(#[from] crate::provenance::Unverified),
+    #[error(
+        "the model takes {bytes} bytes of memory; the models of this worker have {limit} together (inference.memory)"
+    )]
+    OverBudget { bytes: u64, limit: u64 },
+    #[error(transparent)]
     Read(#[from] arborgate_forest::Error),
     #[error("the model can not be compiled")]
     Compile(#[from] arborgate_forest::CompileError),
@@ -49,4 +55,16 @@ pub(crate) enum LoadError {
     Serve(#[from] BusError),
     #[error("loading the model panicked")]
     Panicked,
+}
+
+/// An error and its causes, in one line for people.
+pub(crate) fn told(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(because) = cause {
+        text.push_str(": ");
+        text.push_str(&because.to_string());
+        cause = because.source();
+    }
+    text
 }

@@ -1,6 +1,7 @@
-//! Follows the model registry: for each manifest there is one [`ModelVersion`], and none without. It loads nothing itself.
+//! Follows the model registry: for each manifest that this worker is told to hold, and that is not unloaded, there is one
+//! [`ModelVersion`], and none without. It loads nothing itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -8,14 +9,16 @@ use std::time::{Duration, Instant};
 use arborgate_actor::{Address, Options};
 use arborgate_bus::{Bucket, Change, Entry, Follower, StoreError, follow};
 use arborgate_contracts::registry::{MANIFEST_FORMAT, Manifest, manifest_key};
-use arborgate_contracts::{Deadline, Key};
+use arborgate_contracts::rollout::{ROLLOUT_FORMAT, Rollout};
+use arborgate_contracts::{Deadline, Key, ModelName, Version};
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 
-use crate::model::{Message, ModelVersion, RetryAt, Worker};
-use crate::registry::manifests;
+use crate::model::{Call, Message, ModelVersion, Standing, Worker};
+use crate::registry::{manifests, rollouts};
+use crate::table::Wish;
 
 /// How often it is seen whether a version is to be loaded again, or its actor is gone.
 const REMIND_EVERY: Duration = Duration::from_millis(250);
@@ -29,6 +32,10 @@ pub(crate) struct Keeper {
 
 struct Models {
     worker: Arc<Worker>,
+    /// Every manifest that can be followed.
+    manifests: BTreeMap<Key, Arc<Manifest>>,
+    /// By model what operators unloaded.
+    unloaded: HashMap<ModelName, HashSet<Version>>,
     kept: BTreeMap<Key, Kept>,
     /// Versions that go while requests under way are answered.
     retiring: JoinSet<()>,
@@ -36,16 +43,20 @@ struct Models {
 
 struct Kept {
     manifest: Arc<Manifest>,
+    wish: Wish,
     address: Address<Message>,
     retired: watch::Sender<bool>,
-    retry_at: RetryAt,
+    standing: Arc<Mutex<Standing>>,
 }
 
 impl Keeper {
     /// Follows the registry from its present state, of which every version is loaded or was tried once.
-    pub(crate) async fn begin(worker: Arc<Worker>, bucket: Bucket) -> Result<Self, StoreError> {
-        let models = Models { worker, kept: BTreeMap::new(), retiring: JoinSet::new() };
-        let models = Arc::new(Mutex::new(models));
+    pub(crate) async fn begin(
+        worker: Arc<Worker>,
+        bucket: Bucket,
+        calls: mpsc::Receiver<(Key, Call)>,
+    ) -> Result<Self, StoreError> {
+        let models = Arc::new(Mutex::new(Models::new(worker)));
         let following = Arc::clone(&models);
         let follower = follow(bucket, move |change| following.lock().follow(change)).await?;
         let addresses: Vec<_> = models.lock().kept.values().map(|kept| kept.address.clone()).collect();
@@ -53,7 +64,7 @@ impl Keeper {
             // An actor that is gone is made anew by the reminder.
             let _ = address.ask(Deadline::after(Deadline::LONGEST).instant(), Message::Tried).await;
         }
-        let reminder = tokio::spawn(remind(Arc::clone(&models)));
+        let reminder = tokio::spawn(remind(Arc::clone(&models), calls));
         Ok(Self { models, follower: Some(follower), reminder })
     }
 
@@ -68,49 +79,103 @@ impl Keeper {
     }
 }
 
-async fn remind(models: Arc<Mutex<Models>>) {
+async fn remind(models: Arc<Mutex<Models>>, mut calls: mpsc::Receiver<(Key, Call)>) {
     let mut tick = tokio::time::interval(REMIND_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tick.tick().await;
-        models.lock().remind();
+        tokio::select! {
+            _ = tick.tick() => models.lock().remind(),
+            // The worker holds a sender.
+            Some((key, call)) = calls.recv() => models.lock().call(&key, call),
+        }
     }
 }
 
 impl Models {
+    fn new(worker: Arc<Worker>) -> Self {
+        let (manifests, unloaded, kept) = (BTreeMap::new(), HashMap::new(), BTreeMap::new());
+        Self { worker, manifests, unloaded, kept, retiring: JoinSet::new() }
+    }
+
     fn follow(&mut self, change: Change) {
         match change {
-            Change::Put(entry) if entry.key.starts_with(&manifests()) => self.keep(&entry),
-            Change::Deleted { key, .. } => self.retire(&key),
+            Change::Put(entry) if entry.key.starts_with(&manifests()) => self.know(&entry),
+            Change::Put(entry) if entry.key.starts_with(&rollouts()) => self.roll_out(&entry),
+            Change::Deleted { key, .. } if key.starts_with(&rollouts()) => {
+                let model = key.tokens().and_then(|tokens| tokens.get(1)?.parse::<ModelName>().ok());
+                if let Some(model) = model {
+                    self.unloaded.remove(&model);
+                    self.settle_all(&model);
+                }
+            }
+            Change::Deleted { key, .. } => {
+                self.manifests.remove(&key);
+                self.settle(&key);
+            }
             Change::Put(_) | Change::Current { .. } => {}
         }
     }
 
-    fn keep(&mut self, entry: &Entry) {
-        let manifest = match manifest(entry) {
-            Ok(manifest) => Arc::new(manifest),
+    fn know(&mut self, entry: &Entry) {
+        match manifest(entry) {
+            Ok(manifest) => drop(self.manifests.insert(entry.key.clone(), Arc::new(manifest))),
             Err(problem) => {
                 self.worker.metrics.load_failures.inc();
                 tracing::error!(key = %entry.key, problem, "a manifest can not be followed");
-                return self.retire(&entry.key);
+                self.manifests.remove(&entry.key);
             }
-        };
-        if self.kept.get(&entry.key).is_some_and(|kept| kept.manifest == manifest) {
-            return;
         }
-        self.retire(&entry.key);
-        self.employ(entry.key.clone(), manifest);
+        self.settle(&entry.key);
     }
 
-    fn employ(&mut self, key: Key, manifest: Arc<Manifest>) {
+    fn roll_out(&mut self, entry: &Entry) {
+        match entry.json::<Rollout>() {
+            Ok(rollout) if rollout.format <= ROLLOUT_FORMAT => {
+                self.unloaded.insert(rollout.model.clone(), rollout.unloaded.into_keys().collect());
+                self.settle_all(&rollout.model);
+            }
+            Ok(rollout) => {
+                tracing::error!(key = %entry.key, format = rollout.format, "a newer binary wrote this rollout")
+            }
+            Err(error) => tracing::error!(key = %entry.key, %error, "a rollout can not be read"),
+        }
+    }
+
+    fn settle_all(&mut self, model: &ModelName) {
+        let of = |(key, manifest): (&Key, &Arc<Manifest>)| (manifest.model == *model).then(|| key.clone());
+        let keys: Vec<Key> = self.manifests.iter().filter_map(of).collect();
+        keys.iter().for_each(|key| self.settle(key));
+    }
+
+    /// Keeps what is wanted now under a key, and nothing else.
+    fn settle(&mut self, key: &Key) {
+        let wanted = self.manifests.get(key).filter(|manifest| self.is_wanted(manifest)).map(Arc::clone);
+        if self.kept.get(key).map(|kept| &kept.manifest) == wanted.as_ref() {
+            return;
+        }
+        self.retire(key);
+        if let Some(manifest) = wanted {
+            self.employ(key.clone(), manifest, Arc::default());
+        }
+    }
+
+    fn is_wanted(&self, manifest: &Manifest) -> bool {
+        let Manifest { model, version, labels, .. } = manifest;
+        let has = |wanted: &String| {
+            wanted.split_once('=').is_some_and(|(name, value)| labels.get(name).is_some_and(|of| of == value))
+        };
+        let told = self.worker.hold.is_empty() || self.worker.hold.iter().any(has);
+        told && !self.unloaded.get(model).is_some_and(|unloaded| unloaded.contains(version))
+    }
+
+    fn employ(&mut self, key: Key, manifest: Arc<Manifest>, standing: Arc<Mutex<Standing>>) {
         let wish = self.worker.table.want(&manifest.model, &manifest.version, &manifest.digest);
         let (retired, seen) = watch::channel(false);
-        let retry_at = RetryAt::default();
-        let (worker, own, retry) = (Arc::clone(&self.worker), Arc::clone(&manifest), Arc::clone(&retry_at));
+        let (worker, own, fares) = (Arc::clone(&self.worker), Arc::clone(&manifest), Arc::clone(&standing));
         let make =
-            move || ModelVersion::new(Arc::clone(&worker), Arc::clone(&own), wish, seen.clone(), Arc::clone(&retry));
+            move || ModelVersion::new(Arc::clone(&worker), Arc::clone(&own), wish, seen.clone(), Arc::clone(&fares));
         let address = arborgate_actor::spawn(Options { capacity: 8, ..Options::default() }, make);
-        self.kept.insert(key, Kept { manifest, address, retired, retry_at });
+        self.kept.insert(key, Kept { manifest, wish, address, retired, standing });
     }
 
     /// The version answers no more from here on; requests under way are answered in the background.
@@ -124,23 +189,47 @@ impl Models {
         self.retiring.spawn(kept.let_go(grace));
     }
 
+    fn call(&mut self, key: &Key, call: Call) {
+        let Some(kept) = self.kept.get(key) else { return };
+        let message = match call {
+            Call::Wake => Message::Wake,
+            Call::Panicked => Message::Panicked,
+        };
+        // A mailbox that is full has a load under way; who waits for one calls again.
+        let _ = kept.address.try_tell(message);
+    }
+
     fn remind(&mut self) {
         let now = Instant::now();
         let mut lost = Vec::new();
         for (key, kept) in &self.kept {
-            let is_due = kept.retry_at.lock().take_if(|at| *at <= now).is_some();
+            let mut standing = kept.standing.lock();
+            let is_due = standing.retry_at.take_if(|at| *at <= now).is_some();
             if !kept.address.is_alive() {
-                lost.push((key.clone(), Arc::clone(&kept.manifest)));
+                if !standing.is_aside() {
+                    lost.push(key.clone());
+                }
             } else if is_due {
                 // Only one that has failed is due, and it has nothing else in its mailbox.
                 let _ = kept.address.try_tell(Message::Retry);
             }
         }
-        for (key, manifest) in lost {
-            tracing::error!(model = %manifest.model, version = %manifest.version, "a model's actor is gone; making another");
-            self.worker.metrics.load_failures.inc();
-            self.employ(key, manifest);
+        lost.iter().for_each(|key| self.replace(key));
+    }
+
+    /// The actor of a version is gone.
+    fn replace(&mut self, key: &Key) {
+        let Some(kept) = self.kept.get(key) else { return };
+        let (manifest, standing) = (Arc::clone(&kept.manifest), Arc::clone(&kept.standing));
+        let Manifest { model, version, .. } = &*manifest;
+        self.worker.metrics.load_failures.inc();
+        let crashed = standing.lock().crashed("its actor worked");
+        if let Some(why) = crashed {
+            tracing::error!(%model, %version, why, "a model is set aside");
+            return self.worker.table.withdraw(model, version, kept.wish, Some(why));
         }
+        tracing::error!(%model, %version, "a model's actor is gone; making another");
+        self.employ(key.clone(), manifest, standing);
     }
 
     fn let_all_go(&mut self, grace: Duration) -> JoinSet<()> {
@@ -177,3 +266,6 @@ impl Drop for Keeper {
         self.reminder.abort();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,6 +21,41 @@ pub(crate) trait Kernel: Send + Sync + 'static {
         values: ArrayViewMut2<'_, f64>,
         labels: ArrayViewMut2<'_, u32>,
     ) -> Result<(), Refused>;
+    /// Told when [`Kernel::predict`] panicked.
+    fn panicked(&self) {}
+}
+
+/// A kernel whose panics are told to somebody.
+pub(crate) struct Reporting {
+    pub(crate) kernel: Arc<dyn Kernel>,
+    pub(crate) report: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Kernel for Reporting {
+    fn columns(&self) -> usize {
+        self.kernel.columns()
+    }
+
+    fn width(&self) -> usize {
+        self.kernel.width()
+    }
+
+    fn labels(&self) -> usize {
+        self.kernel.labels()
+    }
+
+    fn predict(
+        &self,
+        rows: ArrayView2<'_, f64>,
+        values: ArrayViewMut2<'_, f64>,
+        labels: ArrayViewMut2<'_, u32>,
+    ) -> Result<(), Refused> {
+        self.kernel.predict(rows, values, labels)
+    }
+
+    fn panicked(&self) {
+        (self.report)();
+    }
 }
 
 /// Rows that a model does not take.

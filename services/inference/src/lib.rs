@@ -7,7 +7,8 @@
 //! | `ways` | by what is asked of a version: which line, with which kernel |
 //! | `keeper`, `model`, `table` | follows the registry; an actor for each version; what is held now |
 //! | `artifact` | from an object to a model that computes: fetched, checked, read, compiled, tried |
-//! | `registry` | operations `register` and `remove` |
+//! | `provenance` | whose artifacts are run |
+//! | `registry` | operations `register`, `remove` and `change-rollout` |
 //!
 //! It knows no HTTP, no role and no limit: whoever sends rows says by which grant, and the edge decides that. It depends
 //! on no other service.
@@ -22,6 +23,7 @@ mod metrics;
 mod model;
 mod pool;
 mod predict;
+mod provenance;
 mod registry;
 mod running;
 mod table;
@@ -29,6 +31,7 @@ mod ways;
 
 pub use config::{ArtifactLimits, Config, ModelLimits};
 pub use error::Error;
+pub use provenance::Policy;
 pub use registry::register;
 pub use running::{Running, start};
 

@@ -19,6 +19,8 @@ pub(crate) struct Metrics {
     pub(crate) queue_seconds: Histogram,
     pub(crate) compute_seconds: Histogram,
     pub(crate) models: Gauge,
+    pub(crate) model_bytes: Gauge,
+    pub(crate) evictions: Counter,
     pub(crate) load_failures: Counter,
     pub(crate) panics: Counter,
     refused: ByReason,
@@ -79,6 +81,8 @@ impl Metrics {
             queue_seconds: Histogram::new(WORK_SECONDS),
             compute_seconds: Histogram::new(WORK_SECONDS),
             models: Gauge::default(),
+            model_bytes: Gauge::default(),
+            evictions: Counter::default(),
             load_failures: Counter::default(),
             panics: Counter::default(),
             refused: ByReason::default(),
@@ -99,6 +103,8 @@ impl Metrics {
             metrics.compute_seconds.clone(),
         );
         registry.register("models_loaded", "Model versions that are served", metrics.models.clone());
+        registry.register("model_bytes", "Bytes of the models in memory", metrics.model_bytes.clone());
+        registry.register("evictions", "Models that rest until they are asked again", metrics.evictions.clone());
         registry.register("load_failures", "Tries to load a model version that failed", metrics.load_failures.clone());
         registry.register("panics", "Panics caught while computing", metrics.panics.clone());
         registry.register("refused", "Callers' rows refused, by reason", metrics.refused.clone());

@@ -2,10 +2,11 @@
 //! each version and on the worker's own. No mailbox is passed.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arborgate_bus::{Handler, Incoming};
-use arborgate_contracts::wire::{Asked, PredictRequest, Segment, WireError};
+use arborgate_contracts::registry::manifest_key;
+use arborgate_contracts::wire::{Asked, BatchHeader, PredictRequest, Segment, WireError};
 use arborgate_contracts::{ErrorCode, ModelName, ServiceError, TraceContext, Version};
 use arborgate_runtime::telemetry;
 use async_trait::async_trait;
@@ -15,14 +16,18 @@ use tracing::Span;
 use crate::job::Job;
 use crate::kernel::Kernel;
 use crate::metrics::{Metrics, Reason};
-use crate::table::Table;
+use crate::model::{Call, Calls};
+use crate::table::{Loaded, Table, There};
 
 /// Bytes of a reply beside its rows: the head, and for each segment its head or a short refusal.
 const REPLY_HEAD: usize = 15;
 const SEGMENT_HEAD: usize = 512;
+/// How often a model that rests is called.
+const CALL_EVERY: Duration = Duration::from_millis(250);
 
 pub(crate) struct Predict {
     pub(crate) table: Arc<Table>,
+    pub(crate) calls: Calls,
     pub(crate) metrics: Metrics,
     /// Of the bus.
     pub(crate) max_payload: usize,
@@ -34,10 +39,10 @@ impl Handler for Predict {
         let arrived = Instant::now();
         let PredictRequest { header, asked, segments } =
             PredictRequest::read(&request.payload).map_err(|error| self.unreadable(&error))?;
-        let Some(loaded) = self.table.get(&header.model, &header.version) else {
-            self.metrics.refused(Reason::NotHeld);
-            let detail = format!("this worker does not hold {} version {}; ask another", header.model, header.version);
-            return Err(ServiceError::new(ErrorCode::Unavailable, detail));
+        let loaded = match self.table.get(&header.model, &header.version, arrived) {
+            Some(There::Loaded(loaded)) => loaded,
+            Some(There::Resting) => Box::pin(self.wake(&header, &segments)).await?,
+            None => return Err(self.not_held(&header)),
         };
         let other;
         let line = if asked == Asked::DEFAULT {
@@ -75,6 +80,39 @@ impl Predict {
     fn unreadable(&self, error: &WireError) -> ServiceError {
         self.metrics.refused(Reason::Unreadable);
         ServiceError::new(ErrorCode::BadRequest, error.to_string())
+    }
+
+    fn not_held(&self, BatchHeader { model, version, .. }: &BatchHeader) -> ServiceError {
+        self.metrics.refused(Reason::NotHeld);
+        let detail = format!("this worker does not hold {model} version {version}; ask another");
+        ServiceError::new(ErrorCode::Unavailable, detail)
+    }
+
+    /// Has a model that rests loaded, and waits for it as long as anybody in the message does.
+    async fn wake(&self, header: &BatchHeader, segments: &[Segment]) -> Result<Arc<Loaded>, ServiceError> {
+        let BatchHeader { model, version, .. } = header;
+        let latest = segments.iter().map(|segment| segment.deadline.instant()).max().unwrap_or_else(Instant::now);
+        let mut changes = self.table.changes();
+        loop {
+            changes.mark_unchanged();
+            match self.table.get(model, version, Instant::now()) {
+                Some(There::Loaded(loaded)) => return Ok(loaded),
+                Some(There::Resting) => {}
+                None => return Err(self.not_held(header)),
+            }
+            if let Some(why) = self.table.aside(model, version) {
+                let detail = format!("{model} version {version} can not be loaded: {why}");
+                return Err(ServiceError::new(ErrorCode::Unavailable, detail));
+            }
+            // A call that finds no room is made again.
+            let _ = self.calls.try_send((manifest_key(model, version), Call::Wake));
+            let until = latest.min(Instant::now() + CALL_EVERY);
+            if tokio::time::timeout_at(until.into(), changes.changed()).await.is_err() && Instant::now() >= latest {
+                self.metrics.refused(Reason::Deadline);
+                let detail = format!("{model} version {version} was not loaded in time");
+                return Err(ServiceError::new(ErrorCode::DeadlineExceeded, detail));
+            }
+        }
     }
 
     /// For each segment why it is not even queued.

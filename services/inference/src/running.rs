@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use arborgate_bus::{Bus, Handler, Presence, Serving, serve};
 use arborgate_contracts::bucket::{ARTIFACTS, MODELS};
-use arborgate_contracts::inference::{PREDICT, Register, Remove};
-use arborgate_contracts::presence::Held;
+use arborgate_contracts::inference::{ChangeRollout, PREDICT, Register, Remove};
+use arborgate_contracts::presence::{Held, Holding};
 use arborgate_contracts::{InstanceId, Service, Subject};
 use futures_util::future::join_all;
 use prometheus_client::registry::Registry;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::artifact::Loader;
@@ -31,6 +31,8 @@ use crate::table::Table;
 const LOADED_AT_ONCE: usize = 2;
 /// Registrations, and removals, under way at once on each subject; more are refused.
 const MANAGED_AT_ONCE: usize = 8;
+/// Calls to versions that wait, at most.
+const CALLS: usize = 64;
 /// In which requests under way are answered when a version is removed.
 const UNLOAD_GRACE: Duration = Duration::from_secs(30);
 
@@ -69,27 +71,34 @@ async fn start_with(config: Config, bus: Bus, instance: InstanceId, metrics: Met
     let objects = bus.objects(ARTIFACTS).await?;
     let registrar = Registrar::open(&bus, config.artifact_limits()).await?;
     let pool = Pool::start(&config, metrics.clone()).map_err(Error::Thread)?;
-    let table = Arc::new(Table::new(metrics.clone()));
-    let predict: Arc<dyn Handler> =
-        Arc::new(Predict { table: Arc::clone(&table), metrics: metrics.clone(), max_payload: bus.max_payload() });
+    let table = Arc::new(Table::new(config.memory.bytes(), metrics.clone()));
+    let (calls, called) = mpsc::channel(CALLS);
+    let predict: Arc<dyn Handler> = Arc::new(Predict {
+        table: Arc::clone(&table),
+        calls: calls.clone(),
+        metrics: metrics.clone(),
+        max_payload: bus.max_payload(),
+    });
     let worker = Arc::new(Worker {
         bus: bus.clone(),
         loader: Loader::new(objects, config.artifact_limits(), LOADED_AT_ONCE),
         lines: pool.lines(),
         table: Arc::clone(&table),
         predict: Arc::clone(&predict),
+        calls,
         metrics,
+        hold: config.hold.clone(),
         capacity: config.capacity,
         retry_at_most: config.retry_at_most.get(),
         grace_ms: AtomicU64::new(UNLOAD_GRACE.as_millis() as u64),
     });
-    let keeper = Keeper::begin(worker, bucket).await?;
+    let keeper = Keeper::begin(worker, bucket, called).await?;
     let mut servings = manage(&bus, &instance, registrar).await?;
     let direct = Subject::direct(Service::Inference, PREDICT, &instance);
     servings.push(bus.serve(&direct, None, config.capacity, predict).await?);
     let presence = Presence::start(&bus, Service::Inference, instance).await?;
     let stop = watch::Sender::new(false);
-    let presence = tokio::spawn(announce(presence, table.holds(), stop.subscribe()));
+    let presence = tokio::spawn(announce(presence, table.holding(), stop.subscribe()));
     Ok(Running { stop, presence, keeper: Some(keeper), servings, table, pool: Some(pool) })
 }
 
@@ -99,22 +108,28 @@ async fn manage(bus: &Bus, instance: &InstanceId, registrar: Registrar) -> Resul
         let registrar = registering.clone();
         async move { registrar.register(request).await }
     };
+    let removing = registrar.clone();
     let remove = move |request: Remove, _| {
-        let registrar = registrar.clone();
+        let registrar = removing.clone();
         async move { registrar.remove(request).await }
+    };
+    let change_rollout = move |request: ChangeRollout, _| {
+        let registrar = registrar.clone();
+        async move { registrar.change_rollout(request).await }
     };
     let mut servings = Vec::from(serve::<Register, _, _>(bus, instance, MANAGED_AT_ONCE, register).await?);
     servings.extend(serve::<Remove, _, _>(bus, instance, MANAGED_AT_ONCE, remove).await?);
+    servings.extend(serve::<ChangeRollout, _, _>(bus, instance, MANAGED_AT_ONCE, change_rollout).await?);
     Ok(servings)
 }
 
 /// Announces what is held, until `stop`; then leaves.
-async fn announce(presence: Presence, mut holds: watch::Receiver<Vec<Held>>, mut stop: watch::Receiver<bool>) {
+async fn announce(presence: Presence, mut holding: watch::Receiver<Holding>, mut stop: watch::Receiver<bool>) {
     loop {
-        presence.hold(holds.borrow_and_update().clone());
+        presence.hold(holding.borrow_and_update().clone());
         tokio::select! {
             () = signalled(&mut stop) => break,
-            changed = holds.changed() => if changed.is_err() { break },
+            changed = holding.changed() => if changed.is_err() { break },
         }
     }
     if let Err(error) = presence.leave().await {
@@ -126,12 +141,12 @@ async fn announce(presence: Presence, mut holds: watch::Receiver<Vec<Held>>, mut
 impl Running {
     /// The versions that are served now.
     pub fn loaded(&self) -> Vec<Held> {
-        self.table.holds().borrow().clone()
+        self.table.holding().borrow().holds.clone()
     }
 
-    /// Sees what is served, and its changes.
-    pub fn holds(&self) -> watch::Receiver<Vec<Held>> {
-        self.table.holds()
+    /// Sees what is served, what is not, and changes of either.
+    pub fn holding(&self) -> watch::Receiver<Holding> {
+        self.table.holding()
     }
 
     /// Says that it leaves, takes no more requests, answers those under way within `grace`, and ends its threads.

@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 
 use crate::artifact::{Announced, Loader};
 use crate::error::LoadError;
-use crate::kernel::Several;
+use crate::kernel::{Reporting, Several};
 use crate::pool::{Line, Lines};
 
 /// How many times longer a row takes than its prediction, until that is measured: to begin with too much is better, since
@@ -32,7 +32,12 @@ pub(crate) struct Ways {
     leaves: Kept<Leaves>,
     /// Or why the model can not be explained.
     explainer: Kept<Result<Arc<Explainer>, String>>,
+    /// Told of a kernel's panic.
+    report: Report,
 }
+
+/// See [`Reporting`].
+pub(crate) type Report = Arc<dyn Fn() + Send + Sync>;
 
 type Kept<T> = Arc<OnceCell<Arc<T>>>;
 
@@ -44,11 +49,19 @@ pub(crate) struct Source {
 }
 
 impl Ways {
-    pub(crate) fn new(compiled: Compiled, trial_ns: u64, lines: Lines, source: Source) -> Self {
+    pub(crate) fn new(compiled: Compiled, trial_ns: u64, lines: Lines, source: Source, report: Report) -> Self {
         let compiled = Arc::new(compiled);
-        let line = lines.open(Arc::clone(&compiled) as _, trial_ns);
+        let kernel = Reporting { kernel: Arc::clone(&compiled) as _, report: Arc::clone(&report) };
+        let line = lines.open(Arc::new(kernel), trial_ns);
         let (others, leaves, explainer) = (Mutex::default(), Kept::default(), Kept::default());
-        Self { line, compiled, lines, trial_ns, others, source, leaves, explainer }
+        Self { line, compiled, lines, trial_ns, others, source, leaves, explainer, report }
+    }
+
+    /// In memory, of all that was made so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        let leaves = self.leaves.get().map_or(0, |leaves| leaves.bytes());
+        let explainer = self.explainer.get().and_then(|made| made.as_ref().as_ref().ok().map(|of| of.bytes()));
+        (self.compiled.bytes() + leaves + explainer.unwrap_or(0)) as u64
     }
 
     /// Of values and labels.
@@ -76,7 +89,8 @@ impl Ways {
             _ => 1,
         });
         let mut others = self.others.lock();
-        let line = others.entry(asked).or_insert_with(|| Arc::new(self.lines.open(Arc::new(several), trial_ns)));
+        let kernel = Reporting { kernel: Arc::new(several), report: Arc::clone(&self.report) };
+        let line = others.entry(asked).or_insert_with(|| Arc::new(self.lines.open(Arc::new(kernel), trial_ns)));
         Ok(Arc::clone(line))
     }
 
@@ -116,8 +130,7 @@ impl Source {
         &self,
         make: impl FnOnce(Model) -> T + Send + 'static,
     ) -> Result<Arc<T>, LoadError> {
-        let Manifest { object, size, digest, .. } = &*self.manifest;
-        let artifact = self.loader.load(Announced { object, size: *size, digest }).await?;
+        let artifact = self.loader.load(Announced::from(&*self.manifest)).await?;
         let made = tokio::task::spawn_blocking(move || Arc::new(make(artifact.model)));
         made.await.map_err(|_| LoadError::Panicked)
     }

@@ -10,6 +10,7 @@ mod health;
 mod models;
 mod payload;
 mod predict;
+mod rollout;
 mod token;
 
 use std::sync::Arc;
@@ -51,6 +52,8 @@ enum Tag {
     Predictions,
     /// Models and their versions.
     Models,
+    /// Which version of a model answers.
+    Rollout,
     /// Encrypt and decrypt.
     Encryption,
     /// Users and API keys.
@@ -59,7 +62,8 @@ enum Tag {
     Operations,
 }
 
-type Handlers = (token::Api, predict::Api, models::Api, encryption::Api, accounts::Api, health::Api, backup::Api);
+type Handlers =
+    (token::Api, predict::Api, models::Api, rollout::Api, encryption::Api, accounts::Api, health::Api, backup::Api);
 type Apis = documented::Documented<Handlers>;
 
 const DESCRIPTION: &str = "Predictions of tree-ensemble models. Sign in at `POST /token` or send `X-API-Key`. Failures \
@@ -78,6 +82,7 @@ fn apis(shared: Option<Arc<Shared>>) -> Apis {
         token::Api(shared.clone()),
         predict::Api(shared.clone()),
         models::Api(shared.clone()),
+        rollout::Api(shared.clone()),
         encryption::Api(shared.clone()),
         accounts::Api(shared.clone()),
         health::Api(shared.clone()),

@@ -15,6 +15,7 @@ use crate::front::problem::Problem;
 use crate::models::ask::{Ask, Purpose, kinds};
 use crate::models::catalog::{Served, Versions};
 use crate::models::rows::{self, Form, Reading};
+use crate::models::shadow::Shadowing;
 
 /// Contributions that an answer tells, at most: each has its feature's name beside it.
 const MOST_TOLD: usize = 1 << 20;
@@ -35,19 +36,18 @@ impl Api {
         body: Content<Features>,
     ) -> Result<Answered<Prediction>, Problem> {
         let shared = self.0.get()?;
-        let served = shared.catalog.now().default_model().cloned();
-        let served = served.ok_or_else(|| {
-            Problem::new(
-                ErrorCode::NotFound,
-                "there is no default model; add one with 'arborgate models add … --default'",
-            )
-        })?;
-        answer(shared, &served, admitted, output.0.as_deref(), body).await
+        let none = "there is no default model; add one with 'arborgate models add … --default'";
+        let route = {
+            let snapshot = shared.catalog.now();
+            let versions = snapshot.default_model().ok_or_else(|| Problem::new(ErrorCode::NotFound, none))?;
+            Route::of(versions, &admitted)?
+        };
+        answer(shared, &route, admitted, output.0.as_deref(), body).await
     }
 
     /// Ask a model
     ///
-    /// The version that was added last answers.
+    /// The current version answers, or one with a share of the model's traffic.
     #[oai(path = "/v1/models/:model/predict", method = "post", operation_id = "predict_model")]
     async fn predict_model(
         &self,
@@ -59,8 +59,8 @@ impl Api {
         body: Content<RowsRequest>,
     ) -> Result<Answered<RowsAnswer>, Problem> {
         let shared = self.0.get()?;
-        let served = find(shared, &model, |versions| versions.current().cloned())?;
-        answer(shared, &served, admitted, output.0.as_deref(), body).await
+        let route = find(shared, &model, |versions| Route::of(versions, &admitted))?;
+        answer(shared, &route, admitted, output.0.as_deref(), body).await
     }
 
     /// Ask a version of a model
@@ -77,8 +77,8 @@ impl Api {
         body: Content<RowsRequest>,
     ) -> Result<Answered<RowsAnswer>, Problem> {
         let shared = self.0.get()?;
-        let served = find(shared, &model, |versions| versions.get(&version).cloned())?;
-        answer(shared, &served, admitted, output.0.as_deref(), body).await
+        let route = find(shared, &model, |versions| Route::to(versions, &version))?;
+        answer(shared, &route, admitted, output.0.as_deref(), body).await
     }
 
     /// Explain a model
@@ -97,8 +97,8 @@ impl Api {
         body: Content<ExplainRequest>,
     ) -> Result<Answered<Explanations>, Problem> {
         let shared = self.0.get()?;
-        let served = find(shared, &model, |versions| versions.current().cloned())?;
-        explain(shared, &served, admitted, top_k.0, body).await
+        let route = find(shared, &model, |versions| Route::of(versions, &admitted))?;
+        explain(shared, &route, admitted, top_k.0, body).await
     }
 
     /// Explain a version of a model
@@ -116,45 +116,66 @@ impl Api {
         body: Content<ExplainRequest>,
     ) -> Result<Answered<Explanations>, Problem> {
         let shared = self.0.get()?;
-        let served = find(shared, &model, |versions| versions.get(&version).cloned())?;
-        explain(shared, &served, admitted, top_k.0, body).await
+        let route = find(shared, &model, |versions| Route::to(versions, &version))?;
+        explain(shared, &route, admitted, top_k.0, body).await
     }
 }
 
-/// A model's version, or 404.
-pub(super) fn find(
-    shared: &Shared,
-    model: &str,
-    choose: impl FnOnce(&Versions) -> Option<Arc<Served>>,
-) -> Result<Arc<Served>, Problem> {
+/// Where rows go.
+struct Route {
+    served: Arc<Served>,
+    /// What is asked as well.
+    shadow: Option<Arc<Shadowing>>,
+}
+
+impl Route {
+    /// To the version that answers for the model.
+    fn of(versions: &Versions, admitted: &Admitted) -> Result<Self, Problem> {
+        let none = || Problem::new(ErrorCode::Unavailable, "every version of this model is unloaded");
+        let served = versions.choose(admitted.who()).cloned().ok_or_else(none)?;
+        Ok(Self { served, shadow: versions.shadow().cloned() })
+    }
+
+    /// To one by name.
+    fn to(versions: &Versions, version: &str) -> Result<Self, Problem> {
+        let none = "this model has no such version; GET /v1/models/{model} lists them";
+        let served = versions.get(version).cloned().ok_or_else(|| Problem::new(ErrorCode::NotFound, none))?;
+        if versions.rollout().is_some_and(|rollout| rollout.unloaded.contains_key(version)) {
+            let detail = "this version is unloaded; GET /v1/models/{model} says why";
+            return Err(Problem::new(ErrorCode::Unavailable, detail));
+        }
+        Ok(Self { served, shadow: None })
+    }
+}
+
+/// Something of a model's versions, or 404.
+fn find<T>(shared: &Shared, model: &str, choose: impl FnOnce(&Versions) -> Result<T, Problem>) -> Result<T, Problem> {
+    let none = "there is no such model; GET /v1/models lists what there is";
     let snapshot = shared.catalog.now();
-    let unknown = |detail| Problem::new(ErrorCode::NotFound, detail);
-    let versions =
-        snapshot.model(model).ok_or_else(|| unknown("there is no such model; GET /v1/models lists what there is"))?;
-    choose(versions).ok_or_else(|| unknown("this model has no such version; GET /v1/models/{model} lists them"))
+    choose(snapshot.model(model).ok_or_else(|| Problem::new(ErrorCode::NotFound, none))?)
 }
 
 async fn answer<B, T>(
     shared: &Shared,
-    served: &Served,
+    route: &Route,
     admitted: Admitted,
     output: Option<&str>,
     body: Content<B>,
 ) -> Result<Answered<T>, Problem> {
     let mut ask = Ask::of(Purpose::Predict);
     if let Some(output) = output {
-        ask.asked = kinds(output.split(','), served.manifest.task).map_err(|faults| {
+        ask.asked = kinds(output.split(','), route.served.manifest.task).map_err(|faults| {
             let fault = |(_, detail)| Fault { pointer: "output".to_owned(), detail };
             Problem::invalid(faults.into_iter().map(fault).collect())
         })?;
     }
     let reading = Reading { purpose: Purpose::Predict, ask, most: shared.config.inference.max_rows };
-    send(served, admitted, reading, body).await
+    send(route, admitted, reading, body).await
 }
 
 async fn explain<B, T>(
     shared: &Shared,
-    served: &Served,
+    route: &Route,
     admitted: Admitted,
     top_k: Option<u32>,
     body: Content<B>,
@@ -162,22 +183,27 @@ async fn explain<B, T>(
     let ask = Ask { top_k, ..Ask::of(Purpose::Explain) };
     let reading = Reading { purpose: Purpose::Explain, ask, most: shared.config.inference.max_rows };
     // It is much, and seldom.
-    Box::pin(send(served, admitted, reading, body)).await
+    Box::pin(send(route, admitted, reading, body)).await
 }
 
 async fn send<B, T>(
-    served: &Served,
+    route: &Route,
     admitted: Admitted,
     reading: Reading,
     body: Content<B>,
 ) -> Result<Answered<T>, Problem> {
     let Content { form, bytes, wants, .. } = body;
+    let served = &*route.served;
     let rows = rows::parse_form(&bytes, form, &served.signature, reading)?;
     let (many, asked) = (rows.many, rows.ask);
     if reading.purpose == Purpose::Explain {
         check_told(served, rows.count as usize, asked)?;
     }
+    let sample = route.shadow.as_ref().and_then(|shadow| shadow.sample(&rows, served));
     let answer = served.lane.predict(rows, admitted.meta, &admitted.caller.grant).await?;
+    if let Some(sample) = sample {
+        sample.compare(&answer, &admitted.caller.grant);
+    }
     let times = (answer.queued_us, answer.computed_us);
     match wants.form {
         Form::Json if many => Ok(Answered::json(served.template.many(&answer, asked), wants, times).await),

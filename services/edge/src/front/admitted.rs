@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use arborgate_bus::Meta;
+use http::{HeaderName, HeaderValue};
 use poem::{Request, RequestBody, Result};
 use poem_openapi::registry::{MetaOAuthFlow, MetaOAuthFlows, MetaSecurityScheme, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
@@ -11,6 +12,7 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use super::problem::Problem;
 use crate::BodySizes;
 use crate::identity::Caller;
+use crate::models::traffic::Who;
 
 /// A request that may go on, whoever sent it: that of a public operation, which names no security scheme.
 #[derive(Debug, Clone)]
@@ -25,6 +27,8 @@ pub struct Admission {
     pub meta: Meta,
     /// How large its body may be.
     pub sizes: BodySizes,
+    /// What of its headers a caller stays with a version by.
+    pub sticky: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Anybody {
@@ -54,6 +58,14 @@ pub struct Admitted {
     pub caller: Arc<Caller>,
     /// Until when, and of which trace.
     pub meta: Meta,
+    sticky: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Admitted {
+    /// By what a version is chosen.
+    pub fn who(&self) -> Who<'_> {
+        Who { principal: &self.caller.grant, headers: &self.sticky }
+    }
 }
 
 impl<'a> ApiExtractor<'a> for Admitted {
@@ -102,7 +114,7 @@ impl<'a> ApiExtractor<'a> for Admitted {
         let anybody = Anybody::of(request)?;
         let caller =
             anybody.caller.clone().ok_or_else(|| Problem::from(arborgate_contracts::ServiceError::internal()))?;
-        Ok(Self { caller, meta: anybody.meta })
+        Ok(Self { caller, meta: anybody.meta, sticky: anybody.sticky.clone() })
     }
 }
 

@@ -30,6 +30,7 @@ use crate::BodySizes;
 use crate::docs;
 use crate::identity::{Authenticator, Caller};
 use crate::limits::{Headers, Limits};
+use crate::models::traffic::StickyHeaders;
 use crate::operations::{self, Access, Match, Operation};
 use address::Peer;
 use admitted::{Admission, Anybody};
@@ -51,6 +52,8 @@ pub struct Front {
     pub docs: docs::Docs,
     /// What may stand in a query.
     pub queries: query::Queries,
+    /// What of their headers is kept.
+    pub sticky: StickyHeaders,
     /// Counts and times.
     pub metrics: metrics::Metrics,
     /// Whether to send `Strict-Transport-Security`.
@@ -134,7 +137,8 @@ impl Front {
             }
         };
         let meta = Meta { trace, ..Meta::within(self.timeout) };
-        let admission = Admission { caller, meta, sizes: self.sizes };
+        let sticky = self.sticky.of(request.headers());
+        let admission = Admission { caller, meta, sizes: self.sizes, sticky };
         request.extensions_mut().insert(Anybody::new(admission));
         let mut response = match self.queries.check(operation, request.uri().query()) {
             Err(problem) => problem.into_response(),

@@ -2,17 +2,24 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arborgate_bus::{Bus, BusError, Change, Directory, Entry, Follower, StoreError, follow};
 use arborgate_contracts::bucket::MODELS;
 use arborgate_contracts::registry::{DefaultModel, MANIFEST_FORMAT, Manifest, default_key};
+use arborgate_contracts::rollout::{ROLLOUT_FORMAT, Rollout};
 use arborgate_contracts::wire::{Asked, BatchHeader};
 use arborgate_contracts::{Key, ModelName, Service, Version};
 use arc_swap::ArcSwap;
+use http::HeaderName;
+use tokio::sync::watch;
 
 use super::gather::{Lane, Limits};
 use super::render::Template;
 use super::rows::Signature;
+use super::shadow::{self, Shadowing};
+use super::traffic::{StickyHeaders, Traffic, Who};
 use super::workers::Workers;
 
 /// A version that can be asked.
@@ -27,19 +34,50 @@ pub struct Served {
     pub lane: Arc<Lane>,
     /// When it was registered, as the bucket counts.
     revision: u64,
+    held: AtomicBool,
+}
+
+impl Served {
+    /// Whether some worker holds it, or did since this edge knows it: until then an older version goes on answering.
+    pub fn was_held(&self) -> bool {
+        if self.held.load(Ordering::Relaxed) {
+            return true;
+        }
+        let held = self.lane.workers().count() > 0;
+        if held {
+            self.held.store(true, Ordering::Relaxed);
+        }
+        held
+    }
 }
 
 /// The versions of a model.
 #[derive(Default, Clone)]
 pub struct Versions {
     by_name: BTreeMap<Version, Arc<Served>>,
-    newest: Option<Arc<Served>>,
+    rollout: Option<Arc<Rollout>>,
+    traffic: Traffic,
 }
 
 impl Versions {
-    /// The version that answers when none is named: the one added last.
+    /// The version that answers what no share takes.
     pub fn current(&self) -> Option<&Arc<Served>> {
-        self.newest.as_ref()
+        self.traffic.current()
+    }
+
+    /// The version that answers a request which names none.
+    pub fn choose(&self, who: Who<'_>) -> Option<&Arc<Served>> {
+        self.traffic.choose(who)
+    }
+
+    /// What is asked as well.
+    pub fn shadow(&self) -> Option<&Arc<Shadowing>> {
+        self.traffic.shadow.as_ref()
+    }
+
+    /// As operators left it; without one the version added last answers.
+    pub fn rollout(&self) -> Option<&Rollout> {
+        self.rollout.as_deref()
     }
 
     /// One by name.
@@ -51,6 +89,18 @@ impl Versions {
     pub fn all(&self) -> impl Iterator<Item = &Arc<Served>> {
         self.by_name.values()
     }
+
+    fn settle(&mut self, shadows: &shadow::Metrics) {
+        let rollout = self.rollout.as_deref();
+        let is_out = |version: &Version| rollout.is_some_and(|rollout| rollout.unloaded.contains_key(version));
+        let mut newest: Vec<_> = self.by_name.values().filter(|of| !is_out(&of.manifest.version)).cloned().collect();
+        newest.sort_by_key(|served| std::cmp::Reverse(served.revision));
+        let shadow = rollout.and_then(|rollout| rollout.shadow.as_ref()).and_then(|shadow| {
+            let served = self.by_name.get(&shadow.version).filter(|of| !is_out(&of.manifest.version))?;
+            Some(Arc::new(Shadowing::new(Arc::clone(served), shadow.clone(), shadows)))
+        });
+        self.traffic = Traffic::new(rollout, newest, shadow);
+    }
 }
 
 /// Every model at one moment.
@@ -58,19 +108,17 @@ impl Versions {
 pub struct Snapshot {
     models: HashMap<ModelName, Versions>,
     default: Option<ModelName>,
-    /// What answers `POST /predict`.
-    current_default: Option<Arc<Served>>,
 }
 
 impl Snapshot {
     /// A model's versions.
     pub fn model(&self, name: &str) -> Option<&Versions> {
-        self.models.get(name)
+        self.models.get(name).filter(|versions| !versions.by_name.is_empty())
     }
 
     /// All, by name.
     pub fn models(&self) -> BTreeMap<&ModelName, &Versions> {
-        self.models.iter().collect()
+        self.models.iter().filter(|(_, versions)| !versions.by_name.is_empty()).collect()
     }
 
     /// The default model's name.
@@ -79,17 +127,16 @@ impl Snapshot {
     }
 
     /// What answers `POST /predict`.
-    pub fn default_model(&self) -> Option<&Arc<Served>> {
-        self.current_default.as_ref()
+    pub fn default_model(&self) -> Option<&Versions> {
+        self.model(self.default.as_ref()?.as_str())
     }
 
-    fn settle(&mut self) {
-        self.models.retain(|_, versions| !versions.by_name.is_empty());
-        for versions in self.models.values_mut() {
-            versions.newest = versions.by_name.values().max_by_key(|served| served.revision).cloned();
-        }
-        let versions = self.default.as_ref().and_then(|name| self.models.get(name));
-        self.current_default = versions.and_then(|versions| versions.newest.clone());
+    fn sticky_headers(&self) -> Vec<HeaderName> {
+        let names = self.models.values().filter_map(|versions| versions.traffic.sticky_header()?.parse().ok());
+        let mut names: Vec<HeaderName> = names.collect();
+        names.sort_by(|one, two| one.as_str().cmp(two.as_str()));
+        names.dedup();
+        names
     }
 }
 
@@ -97,6 +144,9 @@ impl Snapshot {
 #[derive(Clone)]
 pub struct Catalog {
     snapshot: Arc<ArcSwap<Snapshot>>,
+    directory: Directory,
+    sticky: StickyHeaders,
+    changes: watch::Sender<()>,
     _follower: Arc<Follower>,
 }
 
@@ -113,13 +163,46 @@ pub enum CatalogError {
 
 impl Catalog {
     /// Reads the registry and keeps it current. Returns when all that was there is known.
-    pub async fn start(bus: &Bus, limits: Limits) -> Result<Self, CatalogError> {
+    pub async fn start(bus: &Bus, limits: Limits, shadows: shadow::Metrics) -> Result<Self, CatalogError> {
         let bucket = bus.bucket(&MODELS).await?;
         let directory = Directory::start(bus, Service::Inference).await?;
-        let snapshot: Arc<ArcSwap<Snapshot>> = Arc::default();
-        let reader = Reader { bus: bus.clone(), directory, limits, snapshot: Arc::clone(&snapshot) };
+        let (snapshot, sticky, changes) = <(Arc<ArcSwap<Snapshot>>, StickyHeaders, watch::Sender<()>)>::default();
+        let reader = Reader {
+            bus: bus.clone(),
+            directory: directory.clone(),
+            limits,
+            shadows,
+            snapshot: Arc::clone(&snapshot),
+            sticky: sticky.clone(),
+            changes: changes.clone(),
+        };
         let follower = follow(bucket, move |change| reader.apply(change)).await?;
-        Ok(Self { snapshot, _follower: Arc::new(follower) })
+        Ok(Self { snapshot, directory, sticky, changes, _follower: Arc::new(follower) })
+    }
+
+    /// The headers that callers stay with a version by.
+    pub fn sticky_headers(&self) -> StickyHeaders {
+        self.sticky.clone()
+    }
+
+    /// Waits until a worker holds a version; false when none does in time.
+    pub async fn held(&self, model: &ModelName, version: &Version, within: Duration) -> bool {
+        let (mut changes, mut peers) = (self.changes.subscribe(), self.directory.changes());
+        let held = async {
+            loop {
+                let snapshot = self.snapshot.load_full();
+                let served = snapshot.model(model.as_str()).and_then(|versions| versions.get(version.as_str()));
+                if served.is_some_and(|served| served.lane.workers().count() > 0) {
+                    return;
+                }
+                // Their senders live as long as this.
+                tokio::select! {
+                    _ = changes.changed() => {}
+                    _ = peers.changed() => {}
+                }
+            }
+        };
+        tokio::time::timeout(within, held).await.is_ok()
     }
 
     /// Every model at this moment.
@@ -132,40 +215,49 @@ struct Reader {
     bus: Bus,
     directory: Directory,
     limits: Limits,
+    shadows: shadow::Metrics,
     snapshot: Arc<ArcSwap<Snapshot>>,
+    sticky: StickyHeaders,
+    changes: watch::Sender<()>,
 }
 
 impl Reader {
     fn apply(&self, change: Change) {
         let mut next = Snapshot::clone(&self.snapshot.load());
-        match change {
+        let changed = match change {
             Change::Put(entry) => self.put(&mut next, &entry),
             Change::Deleted { key, .. } => delete(&mut next, &key),
             Change::Current { .. } => return,
+        };
+        if let Some(versions) = changed.and_then(|model| next.models.get_mut(&model)) {
+            versions.settle(&self.shadows);
         }
-        next.settle();
+        next.models.retain(|_, versions| !versions.by_name.is_empty() || versions.rollout.is_some());
+        self.sticky.set(next.sticky_headers());
         self.snapshot.store(Arc::new(next));
+        self.changes.send_replace(());
     }
 
-    fn put(&self, next: &mut Snapshot, entry: &Entry) {
+    /// The model that another version may answer for now.
+    fn put(&self, next: &mut Snapshot, entry: &Entry) -> Option<ModelName> {
         if entry.key == default_key() {
             match entry.json::<DefaultModel>() {
                 Ok(default) => next.default = Some(default.model),
                 Err(error) => tracing::error!(%error, "the default model's record can not be read"),
             }
-            return;
+            return None;
         }
-        match entry.json::<Manifest>() {
-            Ok(manifest) if manifest.format <= MANIFEST_FORMAT => {
-                let served = Arc::new(self.served(manifest, entry.revision));
-                let versions = next.models.entry(served.manifest.model.clone()).or_default();
-                versions.by_name.insert(served.manifest.version.clone(), served);
-            }
-            Ok(manifest) => {
-                tracing::error!(key = %entry.key, format = manifest.format, "a newer binary wrote this manifest; left out");
-            }
-            Err(error) => tracing::error!(key = %entry.key, %error, "a manifest can not be read; left out"),
+        if entry.key.starts_with(&Key::of(&["rollout"])) {
+            let rollout = known(entry, entry.json::<Rollout>(), |rollout| rollout.format <= ROLLOUT_FORMAT)?;
+            let model = rollout.model.clone();
+            next.models.entry(model.clone()).or_default().rollout = Some(Arc::new(rollout));
+            return Some(model);
         }
+        let manifest = known(entry, entry.json::<Manifest>(), |manifest| manifest.format <= MANIFEST_FORMAT)?;
+        let served = Arc::new(self.served(manifest, entry.revision));
+        let (model, version) = (served.manifest.model.clone(), served.manifest.version.clone());
+        next.models.entry(model.clone()).or_default().by_name.insert(version, served);
+        Some(model)
     }
 
     fn served(&self, manifest: Manifest, revision: u64) -> Served {
@@ -184,21 +276,41 @@ impl Reader {
         };
         let lane = Arc::new(Lane::new(self.bus.clone(), header, reply_row, workers, self.limits));
         let (signature, template) = (Signature::new(&manifest.features, manifest.task), Template::new(&manifest));
-        Served { manifest, signature, template, lane, revision }
+        Served { manifest, signature, template, lane, revision, held: AtomicBool::new(false) }
     }
 }
 
-fn delete(next: &mut Snapshot, key: &Key) {
+/// A record that this binary understands.
+fn known<T>(entry: &Entry, read: Result<T, StoreError>, is_known: impl Fn(&T) -> bool) -> Option<T> {
+    match read {
+        Ok(record) if is_known(&record) => Some(record),
+        Ok(_) => {
+            tracing::error!(key = %entry.key, "a newer binary wrote this record; left out");
+            None
+        }
+        Err(error) => {
+            tracing::error!(key = %entry.key, %error, "a record can not be read; left out");
+            None
+        }
+    }
+}
+
+/// The model that another version may answer for now.
+fn delete(next: &mut Snapshot, key: &Key) -> Option<ModelName> {
     if *key == default_key() {
         next.default = None;
-        return;
+        return None;
     }
     let tokens = key.tokens().unwrap_or_default();
-    if let [_, model, version] = tokens.as_slice()
-        && let Ok(model) = model.parse::<ModelName>()
-        && let Ok(version) = version.parse::<Version>()
-        && let Some(versions) = next.models.get_mut(&model)
-    {
-        versions.by_name.remove(&version);
+    let (model, version) = match tokens.as_slice() {
+        [_, model] => (model.parse::<ModelName>().ok()?, None),
+        [_, model, version] => (model.parse::<ModelName>().ok()?, Some(version)),
+        _ => return None,
+    };
+    let versions = next.models.get_mut(&model)?;
+    match version {
+        Some(version) => drop(versions.by_name.remove(version.as_str())),
+        None => versions.rollout = None,
     }
+    Some(model)
 }

@@ -71,6 +71,11 @@ impl Lane {
         Self { bus, header, reply_row, workers, limits, state: parking_lot::Mutex::default(), parts }
     }
 
+    /// Who answers for the version.
+    pub fn workers(&self) -> &Workers {
+        &self.workers
+    }
+
     /// Rows that fit into one message, both ways.
     fn part_rows(&self, asked: Asked, grant: &str) -> usize {
         // What stands before the first segment, and room for a refusal's text in a reply.
@@ -173,7 +178,7 @@ impl Lane {
                     }
                     unavailable()
                 }
-                Err(error) => refusal_of(&error),
+                Err(error) => self.refusal_of(&error),
             };
             let (over, rest): (Vec<_>, Vec<_>) = batch
                 .into_iter()
@@ -194,6 +199,25 @@ impl Lane {
                 tried.clear();
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_millis(250));
+            }
+        }
+    }
+
+    fn refusal_of(&self, error: &RequestError) -> ServiceError {
+        match error {
+            RequestError::Service(error) => error.clone(),
+            RequestError::Timeout { .. } => too_late(),
+            RequestError::Full { .. } => unavailable(),
+            RequestError::NoResponders { .. } => {
+                let detail = match self.workers.aside().join("; ") {
+                    reasons if reasons.is_empty() => "no worker holds this model; try again shortly".to_owned(),
+                    reasons => format!("no worker answers for this version of the model: {reasons}"),
+                };
+                ServiceError::new(ErrorCode::Unavailable, detail)
+            }
+            RequestError::TooLarge { .. } => ServiceError::new(ErrorCode::TooLarge, error.to_string()),
+            RequestError::Bus(_) => {
+                ServiceError::new(ErrorCode::Unavailable, "the workers can not be reached; try again shortly")
             }
         }
     }
@@ -311,21 +335,6 @@ fn unavailable() -> ServiceError {
 
 fn too_late() -> ServiceError {
     ServiceError::new(ErrorCode::DeadlineExceeded, "no worker answered in time")
-}
-
-fn refusal_of(error: &RequestError) -> ServiceError {
-    match error {
-        RequestError::Service(error) => error.clone(),
-        RequestError::Timeout { .. } => too_late(),
-        RequestError::Full { .. } => unavailable(),
-        RequestError::NoResponders { .. } => {
-            ServiceError::new(ErrorCode::Unavailable, "no worker holds this model; try again shortly")
-        }
-        RequestError::TooLarge { .. } => ServiceError::new(ErrorCode::TooLarge, error.to_string()),
-        RequestError::Bus(_) => {
-            ServiceError::new(ErrorCode::Unavailable, "the workers can not be reached; try again shortly")
-        }
-    }
 }
 
 #[cfg(test)]

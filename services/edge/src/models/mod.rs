@@ -6,4 +6,6 @@ pub mod catalog;
 pub mod gather;
 pub mod render;
 pub mod rows;
+pub mod shadow;
+pub mod traffic;
 mod workers;

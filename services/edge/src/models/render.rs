@@ -214,6 +214,8 @@ fn number(out: &mut Vec<u8>, value: Option<f64>) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use arborgate_contracts::registry::{Class, Feature, FeatureType, MANIFEST_FORMAT};
     use serde_json::{Value, json};
 
@@ -237,6 +239,9 @@ mod tests {
             nodes: 1,
             created_at: String::new(),
             created_by: String::new(),
+            description: String::new(),
+            labels: BTreeMap::new(),
+            provenance: None,
         }
     }
 

@@ -86,6 +86,19 @@ impl Workers {
         self.with(<[Worker]>::len)
     }
 
+    /// Why workers that were told to hold the version do not answer for it; each reason once.
+    pub fn aside(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        for aside in self.directory.peers().iter().flat_map(|peer| peer.aside.iter()) {
+            let Held { model, version, digest } = &aside.version;
+            let same = *digest == self.digest && *model == self.model && *version == self.version;
+            if same && !reasons.contains(&aside.reason) {
+                reasons.push(aside.reason.clone());
+            }
+        }
+        reasons
+    }
+
     /// The least busy worker that is not in `tried`; else the queue group.
     pub fn choose(&self, tried: &[InstanceId]) -> Chosen {
         self.with(|workers| {

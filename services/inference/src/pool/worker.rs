@@ -72,6 +72,7 @@ fn compute(kernel: &dyn Kernel, parts: &[Part], buffers: &mut Buffers, metrics: 
         },
         Err(Failure::Panicked) => {
             metrics.panics.inc();
+            kernel.panicked();
             tracing::error!(rows = parts.iter().map(|p| p.rows).sum::<usize>(), "a model panicked while computing");
             for part in parts {
                 metrics.refused(Reason::Internal);

@@ -1,17 +1,25 @@
-//! From a model that was read, and the names that its uploader gave, to its manifest. Every fault of the names is told at
+//! From a model that was read, and what its uploader says of it, to its manifest. Every fault of what is said is told at
 //! once.
+
+mod features;
 
 use std::collections::HashSet;
 
 use arborgate_contracts::inference::Register;
-use arborgate_contracts::registry::{Class, Feature, FeatureType, MANIFEST_FORMAT, Manifest, Unseen};
+use arborgate_contracts::registry::{Class, MANIFEST_FORMAT, Manifest};
+use arborgate_contracts::signature::GivenSignature;
 use arborgate_contracts::{ErrorCode, Fault, ServiceError};
-use arborgate_forest::{Categories, FeatureKind, Label, Model, Precision};
+use arborgate_forest::{Label, Model};
 
 use crate::artifact::task;
 
 /// Characters of a name, at most.
 const LONGEST_NAME: usize = 128;
+/// Characters of a description, at most.
+const LONGEST_TEXT: usize = 4096;
+/// Labels, and characters of a label's name or value, at most.
+const MOST_LABELS: usize = 32;
+const LONGEST_LABEL: usize = 64;
 /// Faults told at once, at most.
 const MOST_FAULTS: usize = 32;
 /// Characters of the text of what wrote a file.
@@ -20,8 +28,10 @@ const LONGEST_SOURCE: usize = 200;
 /// The manifest of a model.
 pub(super) fn manifest(request: &Register, model: &Model) -> Result<Manifest, ServiceError> {
     let mut faults = Faults(Vec::new());
-    let features = features(request, model, &mut faults);
+    let features = features::all(&request.signature.features, model, &mut faults);
     let classes = classes(request, model, &mut faults);
+    faults.check_text("description", &request.signature.description, LONGEST_TEXT);
+    check_labels(request, &mut faults);
     faults.none()?;
     Ok(Manifest {
         format: MANIFEST_FORMAT,
@@ -40,15 +50,26 @@ pub(super) fn manifest(request: &Register, model: &Model) -> Result<Manifest, Se
         nodes: model.n_nodes() as u64,
         created_at: jiff::Timestamp::now().to_string(),
         created_by: request.created_by.clone(),
+        description: request.signature.description.clone(),
+        labels: request.signature.labels.clone(),
+        provenance: request.provenance.clone(),
     })
+}
+
+/// Whether a version is described as it would be now; what is not said now is as it is.
+pub(super) fn agrees(there: &Manifest, described: &Manifest, said: &GivenSignature) -> bool {
+    (said.features.is_empty() || there.features == described.features)
+        && (said.classes.is_empty() || there.classes == described.classes)
+        && (said.labels.is_empty() || there.labels == described.labels)
+        && (said.description.is_empty() || there.description == described.description)
 }
 
 struct Faults(Vec<Fault>);
 
 impl Faults {
-    fn add(&mut self, pointer: &str, detail: String) {
+    fn add(&mut self, pointer: &str, detail: impl Into<String>) {
         if self.0.len() < MOST_FAULTS {
-            self.0.push(Fault { pointer: pointer.to_owned(), detail });
+            self.0.push(Fault { pointer: pointer.to_owned(), detail: detail.into() });
         }
     }
 
@@ -56,6 +77,17 @@ impl Faults {
         let Some(first) = self.0.first() else { return Ok(()) };
         let detail = format!("{}: {}", first.pointer, first.detail);
         Err(ServiceError::new(ErrorCode::Invalid, detail).with_faults(self.0))
+    }
+
+    /// Text for people: bounded, no control characters but line feeds.
+    fn check_text(&mut self, pointer: &str, text: &str, most: usize) {
+        let characters = text.chars().count();
+        if characters > most {
+            self.add(pointer, format!("has {characters} characters; at most {most} are taken"));
+        }
+        if text.chars().any(|c| c.is_control() && c != '\n') {
+            self.add(pointer, "has a control character");
+        }
     }
 
     /// Names that a person reads: 1 to 128 characters, no control characters, each once.
@@ -79,59 +111,38 @@ impl Faults {
     }
 }
 
-fn features(request: &Register, model: &Model, faults: &mut Faults) -> Vec<Feature> {
-    let count = model.n_features();
-    let given = !request.features.is_empty();
-    let names: Vec<String> = if given {
-        if request.features.len() != count {
-            faults
-                .add("features", format!("there are {} names; the model has {count} features", request.features.len()));
+fn check_labels(request: &Register, faults: &mut Faults) {
+    let labels = &request.signature.labels;
+    if labels.len() > MOST_LABELS {
+        faults.add("labels", format!("there are {}; at most {MOST_LABELS} are taken", labels.len()));
+    }
+    let legal = |text: &str| {
+        (1..=LONGEST_LABEL).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte))
+    };
+    for (name, value) in labels {
+        if !legal(name) || !legal(value) {
+            let name: String = name.chars().filter(|c| !c.is_control()).take(LONGEST_LABEL).collect();
+            let rule = "names and values of labels are 1 to 64 of A-Z, a-z, 0-9, '.', '_', '-' and '/'";
+            faults.add(&format!("labels/{name}"), rule);
         }
-        request.features.clone()
-    } else if let Some(own) = model.feature_names() {
-        own.into_iter().map(str::to_owned).collect()
-    } else {
-        (0..count).map(|i| format!("x{i}")).collect()
-    };
-    let advice = if given { "" } else { "; it is the file's own: give names of your own" };
-    faults.check_names("features", names.iter().map(String::as_str), advice);
-    names.into_iter().zip(model.features()).map(|(name, own)| feature(name, own, model)).collect()
-}
-
-fn feature(name: String, own: &arborgate_forest::Feature, model: &Model) -> Feature {
-    let input = model.input();
-    let (kind, categories) = match &own.kind {
-        FeatureKind::Number => match input.precision {
-            Precision::Single => (FeatureType::Number, Vec::new()),
-            Precision::Double => (FeatureType::Double, Vec::new()),
-        },
-        FeatureKind::Category(Categories::Codes) => (FeatureType::Code, Vec::new()),
-        FeatureKind::Category(Categories::Hashed) => (FeatureType::Text, Vec::new()),
-        FeatureKind::Category(Categories::Named(labels)) => (FeatureType::Category, labels.iter().map(value).collect()),
-    };
-    let unseen = match input.category.unseen() {
-        _ if kind != FeatureType::Category => Unseen::Refused,
-        arborgate_forest::Unseen::Refused => Unseen::Refused,
-        arborgate_forest::Unseen::Missing => Unseen::Missing,
-        arborgate_forest::Unseen::Passed => Unseen::Passed,
-    };
-    Feature { name, kind, missing: own.missing_allowed, categories, unseen }
+    }
 }
 
 /// Labels given are of all outputs, one output after another.
 fn classes(request: &Register, model: &Model, faults: &mut Faults) -> Vec<Vec<Class>> {
+    let given = &request.signature.classes;
     let count: usize = model.classes().iter().map(Vec::len).sum();
-    let given = !request.classes.is_empty();
-    if given && request.classes.len() != count {
+    if !given.is_empty() && given.len() != count {
         let detail = match count {
             0 => "the model is a regressor and has no classes".to_owned(),
-            count => format!("there are {} labels; the model has {count} classes", request.classes.len()),
+            count => format!("there are {} labels; the model has {count} classes", given.len()),
         };
         faults.add("classes", detail);
         return Vec::new();
     }
-    let advice = if given { "" } else { "; it is the file's own: give labels of your own" };
-    let mut labels = request.classes.iter();
+    let advice = if given.is_empty() { "; it is the file's own: give labels of your own" } else { "" };
+    let mut labels = given.iter();
     let mut outputs = Vec::with_capacity(model.classes().len());
     for own in model.classes() {
         let class = |own: &Label| {

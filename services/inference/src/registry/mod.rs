@@ -1,14 +1,16 @@
-//! Changes to the model registry: a version is registered, or removed. Whoever holds models watches the registry and
-//! follows; nothing here loads a model to serve it.
+//! Changes to the model registry: a version is registered, or removed, or another one answers. Whoever holds models watches
+//! the registry and follows; nothing here loads a model to serve it.
 
 mod describe;
 mod register;
 mod remove;
+mod rollout;
 
 use arborgate_bus::{Bucket, Bus, Objects, StoreError};
 use arborgate_contracts::bucket::{ARTIFACTS, MODELS};
-use arborgate_contracts::inference::{Register, Registered, Remove};
+use arborgate_contracts::inference::{ChangeRollout, Register, Registered, Remove};
 use arborgate_contracts::registry::Manifest;
+use arborgate_contracts::rollout::Rollout;
 use arborgate_contracts::{ErrorCode, Key, ModelName, ServiceError};
 
 use crate::artifact::Loader;
@@ -52,13 +54,19 @@ impl Registrar {
         remove::remove(self, request).await
     }
 
-    /// The manifests of all models, or of one. One that this binary can not read is left out: its own worker says so.
+    /// See [`ChangeRollout`].
+    pub(crate) async fn change_rollout(&self, request: ChangeRollout) -> Result<Rollout, ServiceError> {
+        rollout::change(self, request).await
+    }
+
+    /// The manifests of all models, or of one, as they were added. One that this binary can not read is left out: its own worker says so.
     async fn manifests(&self, model: Option<&ModelName>) -> Result<Vec<Manifest>, ServiceError> {
         let prefix = match model {
             Some(model) => Key::of(&["manifest", model.as_str()]),
             None => manifests(),
         };
-        let entries = self.bucket.list(Some(&prefix)).await.map_err(|error| unreachable(&error))?;
+        let mut entries = self.bucket.list(Some(&prefix)).await.map_err(|error| unreachable(&error))?;
+        entries.sort_by_key(|entry| entry.revision);
         Ok(entries.iter().filter_map(|entry| entry.json().ok()).collect())
     }
 
@@ -88,6 +96,11 @@ impl Registrar {
 /// Below which all manifests are.
 pub(crate) fn manifests() -> Key {
     Key::of(&["manifest"])
+}
+
+/// Below which all rollouts are.
+pub(crate) fn rollouts() -> Key {
+    Key::of(&["rollout"])
 }
 
 /// The state failed: the cause is the operator's.

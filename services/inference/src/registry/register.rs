@@ -4,9 +4,10 @@ use arborgate_bus::{StoreError, to_json};
 use arborgate_contracts::bucket::MODELS;
 use arborgate_contracts::inference::{Register, Registered};
 use arborgate_contracts::registry::{DefaultModel, Manifest, default_key, manifest_key};
+use arborgate_contracts::signature::GivenSignature;
 use arborgate_contracts::{ErrorCode, ModelName, ServiceError};
 
-use super::{Registrar, describe, unreachable};
+use super::{Registrar, describe, rollout, unreachable};
 use crate::artifact::Announced;
 use crate::error::LoadError;
 
@@ -52,10 +53,7 @@ async fn make(registrar: &Registrar, request: &Register) -> Result<Registered, R
         point(registrar, request).await?;
         return Ok(Registered { manifest, created: false });
     }
-    let announced = Announced { object: &request.object, size: request.size, digest: &request.digest };
-    let artifact = registrar.loader.load(announced).await.map_err(|error| refusal(request, error))?;
-    let manifest = describe::manifest(request, &artifact.model)?;
-    drop(artifact);
+    let manifest = read(registrar, request).await?;
     let record = to_json(&manifest).map_err(|error| unreachable(&error))?;
     if record.len() > MODELS.max_value {
         let detail = format!(
@@ -64,6 +62,9 @@ async fn make(registrar: &Registrar, request: &Register) -> Result<Registered, R
             MODELS.max_value
         );
         return Err(Refusal::last(ErrorCode::Invalid, detail));
+    }
+    if request.held_back {
+        rollout::hold(registrar, &request.model, &request.created_by).await?;
     }
     let created = match registrar.bucket.create(&manifest_key(&request.model, &request.version), record).await {
         Ok(_) => true,
@@ -82,35 +83,35 @@ async fn make(registrar: &Registrar, request: &Register) -> Result<Registered, R
     Ok(Registered { manifest, created })
 }
 
-/// What is there already under the name: the same bytes with the names that are wanted, or a conflict.
+/// What the artifact is.
+async fn read(registrar: &Registrar, request: &Register) -> Result<Manifest, Refusal> {
+    let artifact = registrar.loader.load(Announced::from(request)).await.map_err(|error| refusal(request, error))?;
+    Ok(describe::manifest(request, &artifact.model)?)
+}
+
+/// What is there already under the name: the same bytes of which the same is said, or a conflict.
 async fn existing(registrar: &Registrar, request: &Register) -> Result<Option<Manifest>, Refusal> {
     let key = manifest_key(&request.model, &request.version);
     let found = registrar.bucket.get_json::<Manifest>(&key).await.map_err(|error| unreachable(&error))?;
-    match found {
-        Some((manifest, _)) if manifest.digest != request.digest => {
-            let detail = format!(
-                "{} version {} is there already with other bytes (SHA-256 {}); use another version, or remove that one first",
-                request.model, request.version, manifest.digest
-            );
-            Err(Refusal::last(ErrorCode::Conflict, detail))
-        }
-        Some((manifest, _)) if !has_names(&manifest, request) => {
-            let detail = format!(
-                "{} version {} is there already with other names; use another version, or remove that one first",
-                request.model, request.version
-            );
-            Err(Refusal::last(ErrorCode::Conflict, detail))
-        }
-        found => Ok(found.map(|(manifest, _)| manifest)),
+    let Some((manifest, _)) = found else { return Ok(None) };
+    let conflict = |what: String| {
+        let Register { model, version, .. } = request;
+        let advice = "use another version, or remove that one first";
+        Refusal::last(ErrorCode::Conflict, format!("{model} version {version} is there already with {what}; {advice}"))
+    };
+    if manifest.digest != request.digest {
+        return Err(conflict(format!("other bytes (SHA-256 {})", manifest.digest)));
     }
-}
-
-/// Whether the names that are wanted, if any, are those that a version has.
-fn has_names(manifest: &Manifest, request: &Register) -> bool {
-    let features = manifest.features.iter().map(|feature| &feature.name);
-    let labels = manifest.classes.iter().flatten().map(|class| &class.label);
-    (request.features.is_empty() || features.eq(&request.features))
-        && (request.classes.is_empty() || labels.eq(&request.classes))
+    if request.provenance.is_some() && request.provenance != manifest.provenance {
+        return Err(conflict("another signature".to_owned()));
+    }
+    if request.signature != GivenSignature::default() {
+        let described = read(registrar, request).await?;
+        if !describe::agrees(&manifest, &described, &request.signature) {
+            return Err(conflict("other names, or other features, classes, labels or a description".to_owned()));
+        }
+    }
+    Ok(Some(manifest))
 }
 
 /// Makes the model the default when that is asked, or when it is the only one.
@@ -139,6 +140,8 @@ fn refusal(request: &Register, error: LoadError) -> Refusal {
     let detail = error.to_string();
     match error {
         LoadError::TooLarge { .. } => Refusal::last(ErrorCode::TooLarge, detail),
+        LoadError::OverBudget { .. } => Refusal::last(ErrorCode::TooLarge, detail),
+        LoadError::Unverified(_) => Refusal::last(ErrorCode::Forbidden, detail),
         LoadError::Read(_) | LoadError::Compile(_) | LoadError::Canary(_) | LoadError::Manifest(_) => {
             Refusal::last(ErrorCode::Invalid, detail)
         }

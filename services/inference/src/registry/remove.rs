@@ -1,11 +1,11 @@
-//! A version is removed: first its manifest, which workers follow, then its artifact.
+//! A version is removed: first from the model's rollout, then its manifest, which workers follow, then its artifact.
 
 use arborgate_bus::StoreError;
 use arborgate_contracts::inference::Remove;
 use arborgate_contracts::registry::{DefaultModel, Manifest, default_key, manifest_key};
 use arborgate_contracts::{ErrorCode, ModelName, ServiceError};
 
-use super::{Registrar, unreachable};
+use super::{Registrar, rollout, unreachable};
 
 /// Tries to delete what others change meanwhile.
 const TRIES: usize = 5;
@@ -13,6 +13,9 @@ const TRIES: usize = 5;
 pub(super) async fn remove(registrar: &Registrar, request: Remove) -> Result<(), ServiceError> {
     let Remove { model, version } = request;
     let key = manifest_key(&model, &version);
+    if registrar.bucket.get(&key).await.map_err(|error| unreachable(&error))?.is_some() {
+        rollout::release(registrar, &model, &version).await?;
+    }
     for _ in 0..TRIES {
         let found = registrar.bucket.get_json::<Manifest>(&key).await.map_err(|error| unreachable(&error))?;
         let Some((manifest, revision)) = found else {

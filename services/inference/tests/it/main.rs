@@ -4,6 +4,7 @@
 mod asking;
 mod faults;
 mod lifecycle;
+mod memory;
 mod predicting;
 mod registering;
 mod support;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use arborgate_bus::{CallError, Meta, to_json};
 use arborgate_contracts::ErrorCode;
 use arborgate_contracts::registry::{DefaultModel, Manifest, Task, default_key, manifest_key};
+use arborgate_contracts::signature::{GivenFeatures, GivenSignature};
 use arborgate_inference::{ArtifactLimits, register};
 
 use crate::support::*;
@@ -22,7 +23,7 @@ fn feature_names(manifest: &Manifest) -> Vec<&str> {
 async fn the_demonstration_model_before_any_service_runs() {
     let system = System::new().await;
     let mut request = system.request("iris", "1", IRIS).await;
-    request.classes = ["setosa", "versicolor", "virginica"].map(String::from).into();
+    request.signature.classes = ["setosa", "versicolor", "virginica"].map(String::from).into();
     request.default = true;
     let registered = system.register(request.clone()).await.unwrap();
     assert!(registered.created);
@@ -72,7 +73,7 @@ async fn other_bytes_under_a_version_are_a_conflict() {
 async fn other_names_for_the_same_bytes_are_a_conflict() {
     let system = System::new().await;
     let mut request = system.request("iris", "1", IRIS).await;
-    request.classes = ["setosa", "versicolor", "virginica"].map(String::from).into();
+    request.signature.classes = ["setosa", "versicolor", "virginica"].map(String::from).into();
     let first = system.register(request).await.unwrap().manifest;
     let given = |features: &[&str], classes: &[&str]| {
         [features, classes].map(|names| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
@@ -81,13 +82,14 @@ async fn other_names_for_the_same_bytes_are_a_conflict() {
     for (names, taken) in [
         (given(&[], &["a", "b", "c"]), false),
         (given(&["a", "b", "c", "d"], &[]), false),
-        (given(&own, &["setosa", "versicolor"]), false),
         (given(&[], &[]), true),
         (given(&own, &[]), true),
         (given(&own, &["setosa", "versicolor", "virginica"]), true),
     ] {
         let mut request = system.request("iris", "1", IRIS).await;
-        [request.features, request.classes] = names;
+        let [features, classes] = names;
+        request.signature =
+            GivenSignature { features: GivenFeatures::named(features), classes, ..GivenSignature::default() };
         match system.register(request).await {
             Ok(again) => assert!(taken && !again.created && again.manifest == first),
             Err(error) => {
@@ -164,8 +166,8 @@ async fn names_are_checked_all_at_once() {
     let system = System::new().await;
     let texts = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let mut request = system.request("iris", "1", IRIS).await;
-    request.features = texts(&["a", "a", "", "c\n", "e"]);
-    request.classes = texts(&["one", "two"]);
+    request.signature.features = GivenFeatures::named(texts(&["a", "a", "", "c\n", "e"]));
+    request.signature.classes = texts(&["one", "two"]);
     let error = system.register(request).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::Invalid);
     let faults: Vec<_> = error.faults.iter().map(|f| (f.pointer.as_str(), f.detail.as_str())).collect();
@@ -179,14 +181,14 @@ async fn names_are_checked_all_at_once() {
     assert_eq!(faults, expected);
 
     let mut request = system.request("diabetes", "1", DIABETES).await;
-    request.classes = texts(&["one"]);
+    request.signature.classes = texts(&["one"]);
     let error = system.register(request).await.unwrap_err();
     assert!(error.detail.contains("a regressor"), "{error}");
 
     // Labels of all outputs, one output after another; equal ones of different outputs are no fault.
     let mut request = system.request("pair", "1", PAIR).await;
-    request.features = texts(&["a", "b", "c", "d"]);
-    request.classes = texts(&["x", "y", "z", "x", "y"]);
+    request.signature.features = GivenFeatures::named(texts(&["a", "b", "c", "d"]));
+    request.signature.classes = texts(&["x", "y", "z", "x", "y"]);
     let manifest = system.register(request).await.unwrap().manifest;
     assert_eq!(feature_names(&manifest), ["a", "b", "c", "d"]);
     let labels: Vec<Vec<&str>> =

@@ -9,7 +9,8 @@ use arborgate_bus::local::{Config as LocalConfig, LocalBus};
 use arborgate_bus::{Bucket, Bus, Client, Directory, Meta, Objects, RequestError};
 use arborgate_contracts::bucket::{ARTIFACTS, MODELS};
 use arborgate_contracts::inference::{PREDICT, Register, Registered, Remove};
-use arborgate_contracts::presence::Held;
+use arborgate_contracts::presence::{Aside, Held};
+use arborgate_contracts::signature::GivenSignature;
 use arborgate_contracts::wire::{Answer, Asked, BatchHeader, Reply, RequestWriter};
 use arborgate_contracts::{Deadline, InstanceId, ModelName, Service, ServiceError, Subject, Version};
 use arborgate_forest::{Compiled, Model, Options, Output};
@@ -94,8 +95,9 @@ impl System {
             object: self.upload(bytes).await,
             digest: digest(bytes),
             size: bytes.len() as u64,
-            features: Vec::new(),
-            classes: Vec::new(),
+            signature: GivenSignature::default(),
+            provenance: None,
+            held_back: false,
             default: false,
             created_by: "user:ann".into(),
         }
@@ -187,8 +189,13 @@ impl Worker {
     }
 
     /// Waits until what is held is as wished.
-    pub(crate) async fn holds(&self, wished: impl FnMut(&Vec<Held>) -> bool) -> Vec<Held> {
-        soon(self.running.holds().wait_for(wished)).await.unwrap().clone()
+    pub(crate) async fn holds(&self, mut wished: impl FnMut(&Vec<Held>) -> bool) -> Vec<Held> {
+        soon(self.running.holding().wait_for(|holding| wished(&holding.holds))).await.unwrap().holds.clone()
+    }
+
+    /// Waits until what is set aside is as wished.
+    pub(crate) async fn aside(&self, mut wished: impl FnMut(&Vec<Aside>) -> bool) -> Vec<Aside> {
+        soon(self.running.holding().wait_for(|holding| wished(&holding.aside))).await.unwrap().aside.clone()
     }
 
     pub(crate) async fn metric_reaches(&self, name: &str, least: f64) {

@@ -40,6 +40,9 @@ for name, load in {"iris": load_iris, "wine": load_wine, "breast_cancer": load_b
     X, y = load(return_X_y=True)
     write(name, RandomForestClassifier(random_state=1).fit(X, y), X)
 
+X, y = load_iris(return_X_y=True)
+write("iris_other", RandomForestClassifier(n_estimators=10, max_depth=2, random_state=7).fit(X, y), X)
+
 X, y = load_diabetes(return_X_y=True)
 write("regressor", RandomForestRegressor(n_estimators=30, random_state=1).fit(X, y), X)
 write("two_values", RandomForestRegressor(n_estimators=5, random_state=1).fit(X, numpy.column_stack([y, -2 * y])), X[:50])

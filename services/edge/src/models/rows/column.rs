@@ -1,6 +1,6 @@
 //! What a feature takes, and which number a worker gets for it. It knows no JSON text and no row.
 
-use arborgate_contracts::registry::{Feature, FeatureType, Unseen};
+use arborgate_contracts::registry::{Domain, Feature, FeatureType, Unseen};
 pub(super) use arborgate_forest::Scalar;
 use arborgate_forest::{KnownCategories, Label, catboost_category};
 use arborgate_tables::is_missing;
@@ -17,17 +17,71 @@ pub(super) struct Column {
 
 #[derive(Debug)]
 enum Kind {
-    Number { most: f64, range: &'static str },
+    Number(Number),
     Category(Box<KnownCategories>),
     Text,
 }
 
+/// Which numbers are taken.
+#[derive(Debug)]
+struct Number {
+    domain: Domain,
+    /// Of a float that holds them: the greatest, and what it is called.
+    float: (f64, &'static str),
+    least: f64,
+    most: f64,
+    /// What one must be, for a fault.
+    wanted: String,
+}
+
+impl Number {
+    fn new(feature: &Feature, float: (f64, &'static str)) -> Self {
+        let (least, most) = match feature.domain {
+            Domain::Boolean => (Some(0.0), Some(1.0)),
+            Domain::Real | Domain::Integer => (feature.min, feature.max),
+        };
+        let what = match feature.domain {
+            Domain::Real => "a number",
+            Domain::Integer => "a whole number",
+            Domain::Boolean => "true or false",
+        };
+        let wanted = match (feature.min, feature.max) {
+            (Some(min), Some(max)) => format!("{what} from {min} to {max}"),
+            (Some(min), None) => format!("{what} from {min}"),
+            (None, Some(max)) => format!("{what} up to {max}"),
+            (None, None) => what.to_owned(),
+        };
+        let (least, most) = (least.unwrap_or(-float.0).max(-float.0), most.unwrap_or(float.0).min(float.0));
+        Self { domain: feature.domain, float, least, most, wanted }
+    }
+
+    fn take(&self, given: Scalar<'_>) -> Result<f64, String> {
+        let value = match given {
+            Scalar::Bool(value) if self.domain == Domain::Boolean => Some(f64::from(u8::from(value))),
+            given => given.number(),
+        };
+        match value {
+            Some(value) if value.abs() > self.float.0 => {
+                Err(format!("must be a number within the range of {}", self.float.1))
+            }
+            Some(value) if value >= self.least && value <= self.most && (!self.is_whole() || value.fract() == 0.0) => {
+                Ok(value)
+            }
+            _ => Err(format!("must be {}", self.wanted)),
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.domain != Domain::Real
+    }
+}
+
 impl Column {
     pub(super) fn new(feature: &Feature) -> Self {
-        let double = Kind::Number { most: f64::MAX, range: "a 64-bit float" };
+        let number = |float| Kind::Number(Number::new(feature, float));
         let kind = match feature.kind {
-            FeatureType::Number => Kind::Number { most: f32::MAX.into(), range: "a 32-bit float" },
-            FeatureType::Double | FeatureType::Code => double,
+            FeatureType::Number => number((f32::MAX.into(), "a 32-bit float")),
+            FeatureType::Double | FeatureType::Code => number((f64::MAX, "a 64-bit float")),
             FeatureType::Category => Kind::Category(Box::new(known(feature))),
             FeatureType::Text => Kind::Text,
         };
@@ -36,16 +90,24 @@ impl Column {
 
     /// Of a column of numbers.
     pub(super) fn bound(&self) -> Option<Bound> {
-        match self.kind {
-            Kind::Number { most, .. } => Some(Bound { most, missing: self.may_miss }),
+        match &self.kind {
+            Kind::Number(number) => {
+                let Number { least, most, .. } = *number;
+                Some(Bound { least, most, whole: number.is_whole(), missing: self.may_miss })
+            }
             Kind::Category(_) | Kind::Text => None,
         }
+    }
+
+    /// Whether a boolean stands for a number.
+    pub(super) fn is_boolean(&self) -> bool {
+        matches!(&self.kind, Kind::Number(number) if number.domain == Domain::Boolean)
     }
 
     /// What it must be, for a fault: "a number".
     pub(super) fn wanted(&self) -> &str {
         match &self.kind {
-            Kind::Number { .. } => "a number",
+            Kind::Number(number) => &number.wanted,
             Kind::Category(known) => known.wanted(),
             Kind::Text => "a text",
         }
@@ -63,7 +125,9 @@ impl Column {
     /// The number of a text that may stand for anything, as in a CSV.
     pub(super) fn written(&self, text: &str) -> Result<f64, String> {
         let value = match &self.kind {
-            Kind::Number { .. } => arborgate_tables::number(text)?,
+            Kind::Number(_) if self.is_boolean() && text.eq_ignore_ascii_case("true") => 1.0,
+            Kind::Number(_) if self.is_boolean() && text.eq_ignore_ascii_case("false") => 0.0,
+            Kind::Number(_) => arborgate_tables::number(text)?,
             Kind::Category(known) => {
                 known.written(text, is_missing(text)).ok_or_else(|| format!("must be {}", self.wanted()))?
             }
@@ -73,7 +137,7 @@ impl Column {
         };
         match &self.kind {
             _ if value.is_nan() => self.missing(),
-            Kind::Number { .. } => self.take(Scalar::Float(value)),
+            Kind::Number(_) => self.take(Scalar::Float(value)),
             Kind::Category(_) | Kind::Text => Ok(value),
         }
     }
@@ -81,11 +145,7 @@ impl Column {
     /// The number that stands for a value; else what is wrong with it.
     pub(super) fn take(&self, given: Scalar<'_>) -> Result<f64, String> {
         let taken = match &self.kind {
-            Kind::Number { most, range } => match given.number() {
-                Some(value) if value.abs() <= *most => Some(value),
-                Some(_) => return Err(format!("must be a number within the range of {range}")),
-                None => None,
-            },
+            Kind::Number(number) => return number.take(given),
             Kind::Category(known) => known.take(given),
             Kind::Text => match given {
                 Scalar::Text(text) => Some(catboost_category(text).into()),
@@ -172,6 +232,27 @@ mod tests {
         assert_eq!(column.take(Scalar::Unsigned(3)), Ok(593_172_586.0));
         assert_eq!(column.take(Scalar::Signed(-3)), Ok(1_837_837_212.0));
         assert_eq!(column.take(Scalar::Float(0.5)).unwrap_err(), "must be a text");
+    }
+
+    #[test]
+    fn a_number_is_of_its_domain_and_range() {
+        let number = |domain, min, max| {
+            Column::new(&Feature { domain, min, max, ..Feature::number("n", FeatureType::Number, false) })
+        };
+        let age = number(Domain::Integer, Some(0.0), Some(120.0));
+        assert_eq!((age.take(Scalar::Unsigned(0)), age.take(Scalar::Float(120.0))), (Ok(0.0), Ok(120.0)));
+        for wrong in [Scalar::Signed(-1), Scalar::Float(1.5), Scalar::Unsigned(121), Scalar::Bool(true)] {
+            assert_eq!(age.take(wrong).unwrap_err(), "must be a whole number from 0 to 120", "{wrong:?}");
+        }
+        let flag = number(Domain::Boolean, None, None);
+        assert_eq!((flag.take(Scalar::Bool(true)), flag.take(Scalar::Unsigned(0))), (Ok(1.0), Ok(0.0)));
+        assert_eq!((flag.written("True"), flag.written("0")), (Ok(1.0), Ok(0.0)));
+        for wrong in [Scalar::Unsigned(2), Scalar::Float(0.5), Scalar::Text("true")] {
+            assert_eq!(flag.take(wrong).unwrap_err(), "must be true or false", "{wrong:?}");
+        }
+        let cold = number(Domain::Real, None, Some(-0.5));
+        assert_eq!((cold.take(Scalar::Float(-0.5)), cold.wanted()), (Ok(-0.5), "a number up to -0.5"));
+        assert!(cold.take(Scalar::Float(-1e300)).unwrap_err().contains("32-bit"));
     }
 
     #[test]

@@ -9,10 +9,12 @@ use super::{Reader, Reading, Rows, Signature};
 /// Bytes after the rows that may hold what is asked.
 const LONGEST_REST: usize = 4096;
 
-/// Of a column of numbers how far they may be from 0, and whether one may be missing.
+/// Of a column of numbers the least and the greatest, whether all are whole, and whether one may be missing.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bound {
+    pub(super) least: f64,
     pub(super) most: f64,
+    pub(super) whole: bool,
     pub(super) missing: bool,
 }
 
@@ -114,8 +116,8 @@ impl<'b> Text<'b> {
                 b'n' if bound.missing => self.null()?,
                 _ => self.number()?,
             };
-            // NaN, which stands for what is missing, is not greater.
-            if value.abs() > bound.most {
+            // NaN, which stands for what is missing, is neither less nor greater.
+            if value < bound.least || value > bound.most || (bound.whole && value.fract() != 0.0 && !value.is_nan()) {
                 return None;
             }
             values.push(value);

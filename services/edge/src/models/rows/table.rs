@@ -48,7 +48,7 @@ pub(super) fn parse(body: Bytes, form: Form, signature: &Signature, reading: Rea
 
 /// Numbers of Arrow are taken as they are, and checked together afterwards.
 fn take(column: &Arc<Column>, form: Form) -> Take {
-    if form == Form::Arrow && column.bound().is_some() {
+    if form == Form::Arrow && column.bound().is_some() && !column.is_boolean() {
         return Take::Number;
     }
     let column = Arc::clone(column);

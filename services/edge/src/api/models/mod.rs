@@ -1,0 +1,186 @@
+//! Models and their versions: listed, shown, added, removed.
+
+mod upload;
+mod view;
+
+use std::time::Duration;
+
+use arborgate_bus::{Meta, StoreError};
+use arborgate_contracts::inference::{Change, ChangeRollout, Register, Registered, Remove};
+use arborgate_contracts::name::NameError;
+use arborgate_contracts::signature::{GivenFeatures, GivenSignature};
+use arborgate_contracts::{ErrorCode, Fault, ModelName, Version};
+use poem_openapi::OpenApi;
+use poem_openapi::param::{Path, Query};
+
+use super::payload::{Gone, Made, Rendered, State};
+use super::{Shared, Tag};
+use crate::front::admitted::Admitted;
+use crate::front::problem::Problem;
+use crate::front::request_id;
+use upload::Artifact;
+pub(crate) use view::{ModelView, VersionView};
+
+/// How long a version that was added is waited for until a worker holds it.
+const HELD_WITHIN: Duration = Duration::from_secs(15);
+
+pub(in crate::api) struct Api(pub State);
+
+fn names(list: Option<String>) -> Vec<String> {
+    list.map(|list| list.split(',').map(|name| name.trim().to_owned()).collect()).unwrap_or_default()
+}
+
+/// Names in a path.
+pub(super) fn legal(model: &str, version: &str) -> Result<(ModelName, Version), Problem> {
+    let fault = |pointer: &str, error: NameError| Fault { pointer: pointer.to_owned(), detail: error.to_string() };
+    match (model.parse::<ModelName>(), version.parse::<Version>()) {
+        (Ok(model), Ok(version)) => Ok((model, version)),
+        (model, version) => {
+            let faults =
+                model.err().map(|e| fault("model", e)).into_iter().chain(version.err().map(|e| fault("version", e)));
+            Err(Problem::invalid(faults.collect()))
+        }
+    }
+}
+
+#[OpenApi(tag = "Tag::Models")]
+impl Api {
+    /// List models
+    #[oai(path = "/v1/models", method = "get", operation_id = "list_models")]
+    async fn list(&self, _admitted: Admitted) -> Result<Rendered<Vec<ModelView>>, Problem> {
+        let snapshot = self.0.get()?.catalog.now();
+        let default = snapshot.default_name();
+        let models = snapshot.models();
+        let views: Vec<_> = models.into_iter().map(|(name, versions)| ModelView::of(name, versions, default)).collect();
+        Rendered::of(&views)
+    }
+
+    /// See a model
+    #[oai(path = "/v1/models/:model", method = "get", operation_id = "get_model")]
+    async fn get(
+        &self,
+        _admitted: Admitted,
+        /// The model's name.
+        model: Path<String>,
+    ) -> Result<Rendered<ModelView>, Problem> {
+        let snapshot = self.0.get()?.catalog.now();
+        let detail = "there is no such model; GET /v1/models lists what there is";
+        let versions = snapshot.model(&model).ok_or_else(|| Problem::new(ErrorCode::NotFound, detail))?;
+        let name = model.parse::<ModelName>().map_err(|_| Problem::new(ErrorCode::NotFound, detail))?;
+        Rendered::of(&ModelView::of(&name, versions, snapshot.default_name()))
+    }
+
+    /// Add a version
+    ///
+    /// The same bytes again are no change; other bytes under an existing version are refused. Answers when a worker holds
+    /// it. It answers for its model from now on, unless another version was promoted, or `promote` is false.
+    #[oai(path = "/v1/models/:model/versions/:version", method = "put", operation_id = "put_model_version")]
+    #[allow(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
+    async fn put(
+        &self,
+        admitted: Admitted,
+        /// The model's name.
+        model: Path<String>,
+        /// The version.
+        version: Path<String>,
+        /// Names of the features in the file's order, by commas; absent: the file's own, or x0, x1, ….
+        features: Query<Option<String>>,
+        /// What a person calls the classes in the file's order, by commas; absent: the file's own.
+        classes: Query<Option<String>>,
+        /// Whether the version answers for its model from now on; absent: unless another was promoted.
+        promote: Query<Option<bool>>,
+        /// Whether the model answers `POST /predict` from now on.
+        #[oai(default)]
+        default: Query<bool>,
+        artifact: Artifact,
+    ) -> Result<Made<VersionView>, Problem> {
+        let shared = self.0.get()?;
+        let (model, version) = legal(&model, &version)?;
+        let object = format!("{model}/{version}/{}", request_id::fresh());
+        let signature = signature(artifact.signature.clone(), names(features.0), names(classes.0))?;
+        let provenance = artifact.provenance.clone();
+        let stored = artifact.store(&shared.objects, &object).await?;
+        let created_by = admitted.caller.principal.to_string();
+        let question = Register {
+            model: model.clone(),
+            version: version.clone(),
+            object: object.clone(),
+            digest: stored.digest,
+            size: stored.size,
+            signature,
+            provenance,
+            held_back: promote.0.is_some(),
+            default: default.0,
+            created_by: created_by.clone(),
+        };
+        let meta = Meta { trace: admitted.meta.trace, ..Meta::within(*shared.config.requests.upload_timeout) };
+        let registered: Registered = match shared.inference.call(&question, None, meta).await {
+            Ok(registered) => registered,
+            Err(error) => {
+                forget(shared, &object, &error).await;
+                return Err(error.into());
+            }
+        };
+        let held = shared.catalog.held(&model, &version, HELD_WITHIN).await;
+        if promote.0 == Some(true) {
+            let change = Change::Promote(version.clone());
+            let question = ChangeRollout { model: model.clone(), change, changed_by: created_by };
+            shared.inference.call(&question, None, meta).await?;
+        }
+        let snapshot = shared.catalog.now();
+        let versions = snapshot.model(model.as_str()).filter(|_| held);
+        let known = versions.and_then(|all| Some(VersionView::of(all.get(version.as_str())?, all.rollout())));
+        let view = known.unwrap_or_else(|| VersionView::fresh(&registered.manifest));
+        Ok(Made { rendered: Rendered::of(&view)?, created: registered.created })
+    }
+
+    /// Remove a version
+    ///
+    /// Requests under way are answered. A version that the model's traffic names is not removed while there are others.
+    #[oai(path = "/v1/models/:model/versions/:version", method = "delete", operation_id = "delete_model_version")]
+    async fn delete(
+        &self,
+        admitted: Admitted,
+        /// The model's name.
+        model: Path<String>,
+        /// The version.
+        version: Path<String>,
+    ) -> Result<Gone, Problem> {
+        let shared = self.0.get()?;
+        let (model, version) = legal(&model, &version)?;
+        shared.inference.call(&Remove { model, version }, None, admitted.meta).await?;
+        Ok(Gone)
+    }
+}
+
+/// What is said of the model, in one way or the other.
+fn signature(given: GivenSignature, features: Vec<String>, classes: Vec<String>) -> Result<GivenSignature, Problem> {
+    let mut faults = Vec::new();
+    let mut twice = |name: &str, is_twice: bool| {
+        if is_twice {
+            let detail = "is given in the query and in the signature; give it once".to_owned();
+            faults.push(Fault { pointer: name.to_owned(), detail });
+        }
+    };
+    twice("features", !features.is_empty() && !given.features.is_empty());
+    twice("classes", !classes.is_empty() && !given.classes.is_empty());
+    if !faults.is_empty() {
+        return Err(Problem::invalid(faults));
+    }
+    let named = if features.is_empty() { given.features } else { GivenFeatures::named(features) };
+    let classes = if classes.is_empty() { given.classes } else { classes };
+    Ok(GivenSignature { features: named, classes, ..given })
+}
+
+/// A worker deletes what it refused; what no worker ever saw is deleted here. Where nobody knows, it stays.
+async fn forget(shared: &Shared, object: &str, error: &arborgate_bus::CallError) {
+    use arborgate_bus::{CallError, RequestError};
+    let never_seen = matches!(
+        error,
+        CallError::Unreached { source: RequestError::NoResponders { .. } | RequestError::Full { .. }, .. }
+    );
+    if never_seen && let Err(error) = shared.objects.delete(object).await {
+        let error: StoreError = error;
+        tracing::warn!(%error, "an upload that nobody took could not be deleted");
+    }
+}
