@@ -4,7 +4,7 @@ import http from "k6/http";
 import exec from "k6/execution";
 import { check } from "k6";
 
-const BASE_URL = (__ENV.BASE_URL || "https://localhost:8443").replace(/\/$/, "");
+export const BASE_URL = (__ENV.BASE_URL || "https://localhost:8443").replace(/\/$/, "");
 const USERNAME = __ENV.ADMIN_USER || "admin";
 const PASSWORD = __ENV.ADMIN_PASSWORD;
 
@@ -20,8 +20,8 @@ const FEATURES = ["sepal_length", "sepal_width", "petal_length", "petal_width"];
 const ONE = ROWS.map((row) => JSON.stringify(Object.fromEntries(row.map((value, at) => [FEATURES[at], value]))));
 
 // Requests of one kind are told apart by their name.
-const named = (name, headers) => ({ headers, tags: { name } });
-const asJson = (credential) => ({ "Content-Type": "application/json", ...credential });
+export const named = (name, headers) => ({ headers, tags: { name } });
+export const asJson = (credential) => ({ "Content-Type": "application/json", ...credential });
 
 // Every request must succeed and every answer be right.
 export const FLAWLESS = { checks: ["rate==1"], http_req_failed: ["rate==0"] };

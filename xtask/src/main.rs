@@ -67,6 +67,9 @@ enum Task {
     Load {
         /// Which
         script: load::Script,
+        /// Over NATS, each role a process, and not all in one
+        #[arg(long)]
+        nats: bool,
     },
     /// Compare predictions of random models with those of the libraries that made them
     Parity(parity::Options),
@@ -87,6 +90,8 @@ enum Task {
 enum Bench {
     /// Processor time a request of /predict, all in one and over NATS, beside a bare echo
     Edge,
+    /// Processor time and rows a second by JSON, binary and Arrow, beside MLServer and FastAPI with the same model
+    Serve,
     /// Time a call of the forest's kernels, beside each engine that can run the same model
     Kernels(bench::kernels::Options),
 }
@@ -100,9 +105,10 @@ fn main() -> ExitCode {
         Task::Openapi { check: false } => openapi::write(),
         Task::Clients { test } => setup::run().and_then(|()| clients::run(test)),
         Task::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
-        Task::Load { script } => load::run(script),
+        Task::Load { script, nats } => load::run(script, nats),
         Task::Parity(options) => parity::run(&options),
         Task::Bench { what: Bench::Edge } => bench::edge::run(),
+        Task::Bench { what: Bench::Serve } => bench::serve::run(),
         Task::Bench { what: Bench::Kernels(options) } => bench::kernels::run(&options),
         Task::Certs { folder } => certs::make(&folder),
     };

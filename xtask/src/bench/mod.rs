@@ -2,3 +2,6 @@
 
 pub(crate) mod edge;
 pub(crate) mod kernels;
+mod load;
+pub(crate) mod serve;
+pub(crate) mod servers;

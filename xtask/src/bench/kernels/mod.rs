@@ -18,6 +18,16 @@ use model::Model;
 use prepare::Places;
 use process::Process;
 
+/// The folders of trained models, trained where they are not yet.
+pub(super) fn models<const N: usize>(names: [&str; N]) -> Result<[PathBuf; N]> {
+    let places = Places::new(None)?;
+    let mut folders = names.map(|_| PathBuf::new());
+    for (name, folder) in names.iter().zip(&mut folders) {
+        *folder = places.model(name)?.folder;
+    }
+    Ok(folders)
+}
+
 /// What is compared, and how long.
 #[derive(clap::Args)]
 pub(crate) struct Options {
