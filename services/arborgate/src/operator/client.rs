@@ -10,10 +10,17 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde_json::Value;
 
 use super::ServerOptions;
+use super::session::Session;
 use crate::error::Error;
 use crate::up::SOCKET;
 
 const CONNECT: Duration = Duration::from_secs(10);
+
+/// By what it is known.
+enum Credential {
+    ApiKey(String),
+    Session(Session),
+}
 
 /// Talks to one server.
 pub(crate) struct Client {
@@ -21,15 +28,29 @@ pub(crate) struct Client {
     base: String,
     /// As a person knows the server.
     name: String,
-    api_key: Option<String>,
+    credential: Option<Credential>,
     _socket: Option<SocketPath>,
     /// Whether answers are printed as JSON.
     pub json: bool,
 }
 
 impl Client {
-    /// As the options say.
+    /// As the options say; a session holds where no API key is given.
     pub(crate) fn new(options: &ServerOptions) -> Result<Self, Error> {
+        let credential = match (&options.server, &options.api_key) {
+            (None, _) => None,
+            (Some(_), Some(key)) => Some(Credential::ApiKey(key.clone())),
+            (Some(server), None) => Session::of(server)?.map(Credential::Session),
+        };
+        Self::with(options, credential)
+    }
+
+    /// Known by nothing.
+    pub(super) fn anonymous(options: &ServerOptions) -> Result<Self, Error> {
+        Self::with(options, None)
+    }
+
+    fn with(options: &ServerOptions, credential: Option<Credential>) -> Result<Self, Error> {
         let builder = reqwest::Client::builder().connect_timeout(CONNECT).redirect(reqwest::redirect::Policy::none());
         let mut socket = None;
         let (builder, base, name) = match &options.server {
@@ -48,7 +69,11 @@ impl Client {
                 (builder.unix_socket(connected), "http://localhost".to_owned(), name)
             }
         };
-        let builder = match &options.ca {
+        let of_session = match &credential {
+            Some(Credential::Session(session)) => session.ca(),
+            _ => None,
+        };
+        let builder = match options.ca.as_ref().or(of_session.as_ref()) {
             Some(path) => {
                 let pem = std::fs::read(path).map_err(file("read", path))?;
                 let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(unreached(&name))?;
@@ -57,15 +82,15 @@ impl Client {
             None => builder,
         };
         let http = builder.build().map_err(unreached(&name))?;
-        let api_key = options.server.as_ref().and(options.api_key.clone());
-        Ok(Self { http, base, name, api_key, _socket: socket, json: options.json })
+        Ok(Self { http, base, name, credential, _socket: socket, json: options.json })
     }
 
     /// A request, ready to be given a body.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.base));
-        match &self.api_key {
-            Some(key) => request.header("X-API-Key", key),
+        match &self.credential {
+            Some(Credential::ApiKey(key)) => request.header("X-API-Key", key),
+            Some(Credential::Session(session)) => request.bearer_auth(&session.token),
             None => request,
         }
     }

@@ -1,4 +1,4 @@
-//! The operator's commands: clients of the API, over HTTPS with an API key, or over the owner-only socket of an
+//! The operator's commands: clients of the API, over HTTPS with an API key or a session, or over the owner-only socket of an
 //! all-in-one on this machine.
 #![allow(clippy::indexing_slicing, reason = "a JSON value gives null for what is not there")]
 
@@ -8,6 +8,7 @@ mod client;
 mod crypto;
 mod models;
 mod reset;
+mod session;
 
 use clap::{Args, Subcommand};
 
@@ -38,7 +39,16 @@ pub(crate) struct ServerOptions {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum OperatorCommand {
-    /// Add, list and remove models
+    /// Sign in at a server: the commands below then need no API key for a while
+    SignIn {
+        #[command(flatten)]
+        user: session::Who,
+        #[command(flatten)]
+        server: ServerOptions,
+    },
+    /// Forget the session
+    SignOut,
+    /// Add, list, roll out, sign and remove models
     Models {
         #[command(subcommand)]
         command: models::Command,
@@ -85,6 +95,8 @@ pub(crate) enum OperatorCommand {
 /// Runs a command.
 pub(crate) async fn run(command: OperatorCommand) -> Result<(), Error> {
     match command {
+        OperatorCommand::SignIn { user, server } => session::sign_in(user, &server).await,
+        OperatorCommand::SignOut => session::sign_out(),
         OperatorCommand::Models { command, server } => models::run(command, &Client::new(&server)?).await,
         OperatorCommand::Users { command: accounts::Users::ResetPassword(options), server } => {
             reset::run(&options, &server).await

@@ -204,7 +204,7 @@ async fn a_parameter_that_an_operation_does_not_know_is_refused_by_name(system: 
     let path = format!("/v1/models/{}/versions/1", unique("misspelt"));
     let file = std::fs::read(model_files().join("no_missing.joblib")).unwrap();
     let refused = put_model(system, &format!("{path}?featurez=a,b,c,d"), file.clone()).await;
-    assert!(problem(&refused, 422).contains("features, classes, default"), "{}", refused.text());
+    assert!(problem(&refused, 422).contains("features, classes, promote, default"), "{}", refused.text());
     assert_eq!(refused.pointers(), ["featurez"]);
     assert_eq!(put_model(system, &format!("{path}?features=a,b,c,d"), file).await.status, 201);
     let admin = system.admin().await.unwrap();

@@ -32,6 +32,7 @@ mod predict;
 mod provenance;
 mod rollout;
 mod score;
+mod session;
 mod sign_in;
 mod signature;
 mod tokens;
