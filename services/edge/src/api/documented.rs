@@ -8,7 +8,7 @@ use poem_openapi::OpenApi;
 use poem_openapi::registry::{MetaApi, MetaOperation, MetaParamIn, Registry};
 
 use crate::front::problem;
-use crate::operations::{Access, OPERATIONS};
+use crate::operations::{Access, OPERATIONS, Operation};
 
 /// Any operation: a parameter in the query that it does not know, the guard against floods or a limit, a defect, and a
 /// policy that counts it while the limiter is busy, out of reach or silent.
@@ -25,7 +25,8 @@ impl<A: OpenApi> OpenApi for Documented<A> {
     fn meta() -> Vec<MetaApi> {
         let mut apis = A::meta();
         for operation in operations_of(&mut apis) {
-            let statuses = refusals(operation);
+            let known = OPERATIONS.iter().find(|known| operation.operation_id == Some(known.id));
+            let statuses = refusals(known, operation.request.is_some());
             operation.responses.responses.extend(problem::shown(&statuses));
         }
         apis
@@ -44,14 +45,14 @@ fn operations_of(apis: &mut [MetaApi]) -> impl Iterator<Item = &mut MetaOperatio
     apis.iter_mut().flat_map(|api| &mut api.paths).flat_map(|path| &mut path.operations)
 }
 
-fn refusals(operation: &MetaOperation) -> Vec<u16> {
-    let known = OPERATIONS.iter().find(|known| operation.operation_id == Some(known.id));
+/// The statuses of its refusals.
+pub(super) fn refusals(known: Option<&Operation>, reads: bool) -> Vec<u16> {
     let mut statuses = ANY.to_vec();
     statuses.extend(known.map_or(&[][..], |known| known.refuses));
     if known.is_none_or(|known| known.access != Access::Public) {
         statuses.extend(GUARDED);
     }
-    if operation.request.is_some() {
+    if reads {
         statuses.extend(READING);
     }
     statuses

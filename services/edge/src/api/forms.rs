@@ -13,6 +13,9 @@ use crate::models::ask::Kind;
 /// A free form as the document shows it: only its schema is used.
 macro_rules! shown {
     ($name:ident, $title:literal, $schema:expr, prediction: $prediction:literal) => {
+        shown!($name, $title, $schema, prediction: $prediction, alone: true);
+    };
+    ($name:ident, $title:literal, $schema:expr, prediction: $prediction:literal, alone: $alone:literal) => {
         pub(super) struct $name;
 
         impl Type for $name {
@@ -43,6 +46,7 @@ macro_rules! shown {
 
         impl Shown for $name {
             const PREDICTION: bool = $prediction;
+            const ALONE: bool = $alone;
         }
     };
 }
@@ -165,6 +169,41 @@ shown!(
             ),
             ("model", inline(MetaSchema::new("string"))),
             ("version", inline(MetaSchema::new("string"))),
+        ],
+        ..MetaSchema::new("object")
+    },
+    prediction: false
+);
+
+shown!(
+    ManyRows,
+    "ManyRows",
+    MetaSchema {
+        description: Some(
+            "A list of rows, each an object of features by name or a list of values in the features' order. Beside it \
+             `output`.",
+        ),
+        required: vec!["rows"],
+        properties: vec![rows(), output()],
+        example: Some(serde_json::json!({"rows": [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]})),
+        ..MetaSchema::new("object")
+    },
+    prediction: true,
+    alone: false
+);
+
+shown!(
+    ManyAnswers,
+    "ManyAnswers",
+    MetaSchema {
+        description: Some(
+            "In the rows' order what `POST /predict` answers to each. Where `output` was given, only what it names.",
+        ),
+        required: vec!["predictions", "model", "version"],
+        properties: vec![
+            ("predictions", inline(list(MetaSchema::new("object")))),
+            ("model", text("Which model answered.")),
+            ("version", text("Which of its versions.")),
         ],
         ..MetaSchema::new("object")
     },

@@ -22,7 +22,9 @@ use poem::{EndpointExt, IntoEndpoint, Response};
 use poem_openapi::{LicenseObject, OpenApiService, Tags};
 
 use crate::config::Config;
+use crate::front::problem;
 use crate::models::catalog::Catalog;
+use crate::operations::OPERATIONS;
 
 /// What handlers share.
 pub(crate) struct Shared {
@@ -93,6 +95,13 @@ fn apis(shared: Option<Arc<Shared>>) -> Apis {
 /// The parameters in the query of each operation.
 pub(crate) fn queries() -> Vec<(&'static str, Vec<String>)> {
     documented::queries::<Handlers>()
+}
+
+/// The refusals of an operation that reads a body: statuses, and when they are answered.
+pub(crate) fn refusals(id: &str) -> impl Iterator<Item = (u16, &'static str)> {
+    let known = OPERATIONS.iter().find(|known| known.id == id);
+    let shown = problem::shown(&documented::refusals(known, true)).collect::<Vec<_>>();
+    shown.into_iter().filter_map(|response| Some((response.status?, response.description)))
 }
 
 /// The handlers.

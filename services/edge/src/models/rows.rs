@@ -107,6 +107,8 @@ pub struct Reading {
     pub ask: Ask,
     /// Rows, at most.
     pub most: u32,
+    /// Whether a row of JSON may stand alone, and not only in `rows`.
+    pub alone: bool,
 }
 
 /// Reads a body of any form.

@@ -1,0 +1,71 @@
+//! A row for a manifest, near the thresholds of the canary's, with the answer that the model gives to it: what a document
+//! shows is true. It is predicted as clients will send it.
+
+use arborgate_contracts::registry::{Example, Feature, FeatureType};
+use arborgate_forest::catboost_category;
+use ndarray::{Array2, Axis};
+use serde_json::Value;
+
+use crate::artifact::{Artifact, canary_rows, trial};
+
+/// What stands for a category of a feature that takes any text.
+const TEXT: &str = "a";
+
+/// The example; none where the model gives no finite answer to it, or takes no such row.
+pub(super) fn of(artifact: &Artifact, features: &[Feature]) -> Option<Example> {
+    let canary = canary_rows(&artifact.model);
+    let near = canary.axis_iter(Axis(0)).next_back()?;
+    let cells = features.iter().zip(near).map(|(feature, near)| cell(feature, *near));
+    let (row, numbers): (Vec<Value>, Vec<f64>) = cells.unzip();
+    let numbers = Array2::from_shape_vec((1, numbers.len()), numbers).ok()?;
+    let (values, labels) = trial(&artifact.compiled, &numbers).ok()?;
+    let (values, labels) = (values.into_raw_vec_and_offset().0, labels.into_raw_vec_and_offset().0);
+    values.iter().all(|value| value.is_finite()).then_some(Example { row, values, labels })
+}
+
+/// A value as a client sends it, and the number that a worker gets for it.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a place is small"
+)]
+fn cell(feature: &Feature, near: f64) -> (Value, f64) {
+    match feature.kind {
+        FeatureType::Category => {
+            let place = if feature.categories.len() as f64 > near { near as usize } else { 0 };
+            (feature.categories.get(place).cloned().unwrap_or_default(), place as f64)
+        }
+        FeatureType::Text => (TEXT.into(), catboost_category(TEXT).into()),
+        FeatureType::Number | FeatureType::Double | FeatureType::Code => {
+            let number = rounded(near);
+            (number.into(), number)
+        }
+    }
+}
+
+/// To three digits: a threshold is the middle of two values, which nobody sends.
+fn rounded(number: f64) -> f64 {
+    format!("{number:.2e}").parse().unwrap_or(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_one_that_people_write() {
+        for (near, number) in [(2.449_999_988_079_071, 2.45), (0.0, 0.0), (-12_345.678, -12_300.0), (1e-40, 1e-40)] {
+            assert_eq!(rounded(near).to_bits(), f64::to_bits(number), "{near}");
+        }
+    }
+
+    #[test]
+    fn a_category_is_one_of_the_feature() {
+        let categories = vec!["rome".into(), "paris".into()];
+        let feature = Feature { categories, ..Feature::number("city", FeatureType::Category, false) };
+        assert_eq!(cell(&feature, 1.0), ("paris".into(), 1.0));
+        assert_eq!(cell(&feature, 7.0), ("rome".into(), 0.0));
+        assert_eq!(cell(&feature, -3.0), ("rome".into(), 0.0));
+    }
+}
