@@ -49,12 +49,8 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
-    /// Generate the Python and TypeScript clients into openapi/clients/*/generated
-    Clients {
-        /// And run their tests against a server
-        #[arg(long)]
-        test: bool,
-    },
+    /// Generate clients in Python, TypeScript and Rust into openapi/clients/*/generated
+    Clients(clients::Options),
     /// Fuzz the parsers of untrusted bytes
     Fuzz {
         /// One target; all of them without it
@@ -98,7 +94,7 @@ fn main() -> ExitCode {
         Task::Check { names } => check::run_all(&names),
         Task::Openapi { check: true } => openapi::check(),
         Task::Openapi { check: false } => openapi::write(),
-        Task::Clients { test } => setup::run().and_then(|()| clients::run(test)),
+        Task::Clients(options) => setup::run().and_then(|()| clients::run(&options)),
         Task::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Task::Load { script } => load::run(script),
         Task::Parity(options) => parity::run(&options),

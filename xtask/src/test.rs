@@ -2,6 +2,7 @@
 
 use crate::command::{cargo, run};
 use crate::error::Result;
+use crate::workspace::{self, Profile};
 use crate::{clients, setup};
 
 pub(crate) fn run_all(args: &[String]) -> Result {
@@ -21,5 +22,5 @@ pub(crate) fn run_all(args: &[String]) -> Result {
         "--test",
         "tensors",
     ]))?;
-    clients::run(true)
+    clients::test(&workspace::arborgate(Profile::Debug)?)
 }
