@@ -11,6 +11,7 @@ mod fuzz;
 mod load;
 mod openapi;
 mod parity;
+mod schemathesis;
 mod server;
 mod setup;
 mod test;
@@ -32,7 +33,7 @@ struct Cli {
 enum Task {
     /// Get what the tests need into ignored folders: nats-server, k6, Python and Node packages
     Setup,
-    /// Run every test: Rust's, then those of the generated clients
+    /// Run every test: Rust's, then those of the generated clients, then Schemathesis
     Test {
         /// For `cargo test` instead of `--workspace`; with any, the clients' tests are left out
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -51,6 +52,8 @@ enum Task {
     },
     /// Generate clients in Python, TypeScript and Rust into openapi/clients/*/generated
     Clients(clients::Options),
+    /// Ask a server all that its document allows, and what it does not, with Schemathesis
+    Schemathesis(schemathesis::Options),
     /// Fuzz the parsers of untrusted bytes
     Fuzz {
         /// One target; all of them without it
@@ -95,6 +98,7 @@ fn main() -> ExitCode {
         Task::Openapi { check: true } => openapi::check(),
         Task::Openapi { check: false } => openapi::write(),
         Task::Clients(options) => setup::run().and_then(|()| clients::run(&options)),
+        Task::Schemathesis(options) => schemathesis::run(&options),
         Task::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Task::Load { script } => load::run(script),
         Task::Parity(options) => parity::run(&options),

@@ -34,8 +34,8 @@ pub(crate) enum Limits {
     None,
 }
 
-/// No policies, and no guard against floods.
-const UNLIMITED: &str = "[edge]\npolicies = []\n\n[edge.flood]\nper_second = 0\n";
+/// No policies, and no guard against floods; tokens last as long as any test.
+const UNLIMITED: &str = "[edge]\npolicies = []\n\n[edge.flood]\nper_second = 0\n\n[auth]\ntoken_life = \"2h\"\n";
 
 /// Features of a model of age, income, city and plan, and its classes: names that are no identifiers, and some alike.
 const AWKWARD: [&str; 4] =

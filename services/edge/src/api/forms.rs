@@ -73,9 +73,18 @@ fn rows() -> (&'static str, MetaSchemaRef) {
     ("rows", inline(rows))
 }
 
+/// Kinds of output, each once.
+pub(super) fn kinds() -> MetaSchema {
+    let kinds = Kind::ALL.into_iter().map(|kind| kind.name().into()).collect();
+    MetaSchema {
+        min_items: Some(1),
+        unique_items: Some(true),
+        ..list(MetaSchema { enum_items: kinds, ..MetaSchema::new("string") })
+    }
+}
+
 /// `output` of a request.
 fn output() -> (&'static str, MetaSchemaRef) {
-    let kinds = Kind::ALL.into_iter().map(|kind| kind.name().into()).collect();
     let output = MetaSchema {
         description: Some(
             "What is answered; without it label and probabilities. `label`: what is predicted. `probabilities`: of a \
@@ -84,9 +93,7 @@ fn output() -> (&'static str, MetaSchemaRef) {
              scikit-learn, `pred_leaf` of XGBoost and LightGBM). Not of a model with a feature of this name, unless \
              `rows` stands before it.",
         ),
-        min_items: Some(1),
-        unique_items: Some(true),
-        ..list(MetaSchema { enum_items: kinds, ..MetaSchema::new("string") })
+        ..kinds()
     };
     ("output", inline(output))
 }

@@ -109,11 +109,18 @@ pub(crate) fn endpoint(shared: Arc<Shared>) -> BoxEndpoint<'static, Response> {
     service(apis(Some(shared))).into_endpoint().boxed()
 }
 
+/// Bodies that hold nothing but what their schemas name; poem-openapi has no way to say it.
+const CLOSED: [&str; 5] = ["Ciphertext", "ManyRows", "NewApiKey", "NewUser", "Plaintext"];
+
 /// The OpenAPI document.
 pub fn document() -> String {
     // OpenAPI 3.0 demands `scopes` of a flow, and poem-openapi leaves an empty list out. As text, for the order of members
     // is that of generated clients' parameters.
     const FLOW: &str = "\"tokenUrl\": \"/token\"";
     let text = service(apis(None)).spec().replacen(FLOW, &format!("{FLOW},\n            \"scopes\": {{}}"), 1);
-    format!("{text}\n")
+    let closed = CLOSED.iter().fold(text, |text, name| {
+        let begin = format!("\n      \"{name}\": {{");
+        text.replacen(&begin, &format!("{begin}\n        \"additionalProperties\": false,"), 1)
+    });
+    format!("{closed}\n")
 }
