@@ -37,10 +37,6 @@ pub(crate) enum Limits {
 /// No policies, and no guard against floods; tokens last as long as any test.
 const UNLIMITED: &str = "[edge]\npolicies = []\n\n[edge.flood]\nper_second = 0\n\n[auth]\ntoken_life = \"2h\"\n";
 
-/// Features of a model of age, income, city and plan, and its classes: names that are no identifiers, and some alike.
-const AWKWARD: [&str; 4] =
-    ["--features", "1st,sepal length (cm),class,sepal-length (cm)", "--classes", "low-risk,low_risk,é"];
-
 impl Server {
     /// Starts the binary and waits until it is ready.
     pub(crate) fn start(binary: &Path) -> Result<Self> {
@@ -68,9 +64,10 @@ impl Server {
 
     /// Adds a model with categories, and with names that are no identifiers: `awkward`.
     pub(crate) fn add_awkward_model(&self) -> Result {
-        let file = workspace::root().join("services/arborgate/tests/it/boosted/xgboost.json");
+        let file = |path| workspace::root().join(path);
         let mut command = program(&self.binary);
-        command.args(["models", "add", "awkward"]).arg(file).args(["--version", "1"]).args(AWKWARD);
+        command.args(["models", "add", "awkward"]).arg(file("services/arborgate/tests/it/boosted/xgboost.json"));
+        command.args(["--version", "1", "--signature"]).arg(file("openapi/clients/awkward.toml"));
         run_quietly(START_LIMIT, command.arg("--data-dir").arg(self.data.path()))
     }
 

@@ -68,7 +68,7 @@ class TypedTest(unittest.TestCase):
             )
 
     def test_the_example_of_the_document_is_taken(self) -> None:
-        names = {"1st": 55.2, "sepal length (cm)": 6410.0, "class": "berlin", "sepal-length (cm)": 10}
+        names = {"1st": 55.2, "sepal length (cm)": 6410, "class": "berlin", "sepal-length (cm)": 10}
         row = arborgate.AwkwardRow.from_dict(names)
         assert row is not None
         self.assertEqual(self.deployed.predict_awkward(row).version, "1")

@@ -5,9 +5,10 @@ use std::path::Path;
 use arborgate_contracts::permission::Role;
 use arborgate_testkit::system::{Answer, Credential, System, eventually};
 use reqwest::Method;
+use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
-use crate::support::{on_both_buses, problem, secure, unique};
+use crate::support::{model_files, on_both_buses, problem, secure, unique};
 
 on_both_buses!(
     models_are_told_to_who_may_ask_them,
@@ -15,6 +16,7 @@ on_both_buses!(
     what_has_not_changed_is_not_sent_again,
     a_model_is_in_it_while_it_is_there,
     what_is_shown_is_true,
+    what_was_said_at_upload_is_in_it,
     rows_alone_are_taken_by_the_operation_of_rows,
 );
 
@@ -141,6 +143,41 @@ async fn what_is_shown_is_true(system: &System) {
     for member in ["prediction", "label", "probabilities"] {
         assert_eq!(given["predictions"][0][member], answer["example"][member]);
     }
+}
+
+async fn what_was_said_at_upload_is_in_it(system: &System) {
+    let (model, admin) = (unique("said"), system.admin().await.unwrap());
+    let said = r#"
+        description = "irises of a garden"
+        classes = ["setosa", "versicolor", "virginica"]
+        features = [
+          { name = "long", unit = "cm", description = "from base to tip", min = 7, max = 30 },
+          { name = "wide", type = "boolean" },
+          { name = "petals", type = "integer", min = 0.5, max = 9 },
+          { name = "petal width" },
+        ]"#;
+    let file = Part::bytes(std::fs::read(model_files().join("iris.joblib")).unwrap());
+    let put = system.request(0, Method::PUT, &format!("/v1/models/{model}/versions/1"));
+    let form = Form::new().text("signature", said).part("file", file);
+    let made = system.send(admin.apply(put).multipart(form)).await.unwrap();
+    assert_eq!(made.status, 201, "{}", made.text());
+    let told = async || Ok(operation(&ask(system, 0, &[], &admin).await.json(), &model, "").is_object());
+    eventually("the model is in the document", told).await.unwrap();
+    let document = ask(system, 0, &[], &admin).await.json();
+    let one = operation(&document, &model, "");
+    assert!(one["description"].as_str().unwrap().starts_with("irises of a garden"));
+    let row = schema(&document, &one["requestBody"]);
+    let long = &row["properties"]["long"];
+    assert_eq!((&long["minimum"], &long["maximum"], &long["x-unit"]), (&json!(7.0), &json!(30.0), &json!("cm")));
+    assert!(long["description"].as_str().unwrap().starts_with("from base to tip. In cm."), "{long}");
+    assert_eq!(row["properties"]["wide"]["type"], "boolean");
+    let petals = &row["properties"]["petals"];
+    assert_eq!((&petals["type"], &petals["minimum"], &petals["maximum"]), (&json!("integer"), &json!(1), &json!(9)));
+    // The example is of what was said, and predicted so.
+    assert!(row["example"]["long"].as_f64().unwrap() >= 7.0 && row["example"]["wide"].is_boolean());
+    let answer = schema(&document, &one["responses"]["200"]);
+    let given = system.post_json(&format!("/v1/models/{model}/predict"), &row["example"], &admin).await.unwrap();
+    assert_eq!((given.status, &given.json()), (200, &answer["example"]), "{}", given.text());
 }
 
 async fn rows_alone_are_taken_by_the_operation_of_rows(system: &System) {

@@ -22,7 +22,14 @@ const GUARDED: [u16; 3] = [400, 401, 403];
 const READING: [u16; 4] = [400, 408, 413, 415];
 
 /// Properties that may be null; poem-openapi has no type for them.
-const NULLABLE: [(&str, &str); 2] = [("ApiKey", "expires_at"), ("NewApiKey", "expires_in")];
+const NULLABLE: [(&str, &str); 6] = [
+    ("ApiKey", "expires_at"),
+    ("NewApiKey", "expires_in"),
+    ("NewShadow", "percent"),
+    ("NewShadow", "tolerance"),
+    ("NewSplit", "sticky"),
+    ("NewUnload", "reason"),
+];
 
 /// An API whose operations show their refusals.
 pub(super) struct Documented<A>(pub A);

@@ -16,7 +16,7 @@ use poem::Response;
 use tokio::sync::Mutex;
 
 use crate::front::coding::{Coding, packed};
-use crate::models::catalog::{Catalog, Snapshot};
+use crate::models::catalog::{Catalog, Served};
 use whole::Fixed;
 
 /// Where it is.
@@ -34,12 +34,17 @@ struct Rendition {
     tag: HeaderValue,
 }
 
+/// The document with some versions, which it does not keep.
+struct Kept {
+    of: Vec<Weak<Served>>,
+    rendition: Arc<Rendition>,
+}
+
 /// The document, as each may see it.
 pub struct Documents {
     fixed: Arc<Fixed>,
     without: Arc<Rendition>,
-    /// With the models of a snapshot, which it does not keep.
-    with: Mutex<Option<(Weak<Snapshot>, Arc<Rendition>)>>,
+    with: Mutex<Option<Kept>>,
     catalog: Catalog,
 }
 
@@ -66,23 +71,27 @@ impl Documents {
         rendition.answer(headers)
     }
 
-    /// Written once for a snapshot, however many ask at once.
+    /// Written once for the versions that answer, however many ask at once. Which of several does is each request's; it is
+    /// told of the one that answers what no share takes.
     async fn with_models(&self) -> Arc<Rendition> {
         let mut kept = self.with.lock().await;
         let snapshot = Arc::clone(&self.catalog.now());
-        if let Some((of, rendition)) = &*kept
-            && Weak::ptr_eq(of, &Arc::downgrade(&snapshot))
+        let models: Vec<Arc<Served>> =
+            snapshot.models().values().filter_map(|versions| versions.current().cloned()).collect();
+        let of: Vec<Weak<Served>> = models.iter().map(Arc::downgrade).collect();
+        if let Some(known) = &*kept
+            && known.of.len() == of.len()
+            && known.of.iter().zip(&of).all(|(one, other)| one.ptr_eq(other))
         {
-            return Arc::clone(rendition);
+            return Arc::clone(&known.rendition);
         }
-        let of = Arc::downgrade(&snapshot);
         let fixed = Arc::clone(&self.fixed);
-        let Ok(text) = tokio::task::spawn_blocking(move || fixed.with(&snapshot)).await else {
+        let Ok(text) = tokio::task::spawn_blocking(move || fixed.with(&models)).await else {
             tracing::error!("writing the document with its models panicked; it is served without");
             return Arc::clone(&self.without);
         };
         let rendition = Arc::new(Rendition::of(text).await);
-        *kept = Some((of, Arc::clone(&rendition)));
+        *kept = Some(Kept { of, rendition: Arc::clone(&rendition) });
         rendition
     }
 }

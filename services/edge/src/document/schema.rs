@@ -2,7 +2,7 @@
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 /// An object's members in their order.
 #[derive(Debug, Clone, Default)]
@@ -48,9 +48,9 @@ pub(super) struct Schema {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) nullable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) minimum: Option<f64>,
+    pub(super) minimum: Option<Number>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) maximum: Option<f64>,
+    pub(super) maximum: Option<Number>,
     #[serde(rename = "enum", skip_serializing_if = "Vec::is_empty")]
     pub(super) values: Vec<Value>,
     /// What generated clients call the values.
@@ -70,6 +70,9 @@ pub(super) struct Schema {
     pub(super) additional_properties: Option<Additional>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) example: Option<Shown>,
+    /// What a number is measured in.
+    #[serde(rename = "x-unit", skip_serializing_if = "Option::is_none")]
+    pub(super) unit: Option<String>,
     /// What generated clients call the member, where that is not its name.
     #[serde(rename = "x-identifier", skip_serializing_if = "Option::is_none")]
     pub(super) identifier: Option<String>,

@@ -1,13 +1,14 @@
 //! What the document says of one model: its rows and answers as schemas, and the operations that take and give them.
 
-use arborgate_contracts::registry::{Class, Feature, FeatureType, Manifest, Task, Unseen};
+use arborgate_contracts::registry::{Class, Domain, Feature, FeatureType, Manifest, Task, Unseen};
 use arborgate_contracts::wire::Answer;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Number, Value, json};
 
 use super::names::{of_list, pascal, variant};
 use super::schema::{Additional, Members, Schema, Shown};
 use crate::models::ask::{Ask, Purpose};
 use crate::models::catalog::Served;
+use crate::models::rows::EXACT;
 
 /// The tag of all of them.
 pub(super) const TAG: &str = "Deployed";
@@ -112,7 +113,8 @@ impl Typed {
         for (feature, (identifier, name)) in manifest.features.iter().zip(&called.features) {
             let (values, description) = taken_by(feature);
             let values = self.one_of(name, values);
-            let member = Schema { nullable: feature.missing, ..values.beside_reference() };
+            let unit = Some(feature.unit.clone()).filter(|unit| !unit.is_empty());
+            let member = Schema { nullable: feature.missing, unit, ..values.beside_reference() };
             let member = member.described(description).called(&feature.name, identifier);
             properties.push((feature.name.clone(), member));
         }
@@ -200,8 +202,11 @@ impl Typed {
     fn operations(&mut self, manifest: &Manifest, called: &Called, refusals: &Map<String, Value>) {
         let Schemas { row, rows, answer, answers, .. } = &called.schemas;
         let Manifest { model, version, source, .. } = manifest;
-        let description =
+        let mut description =
             format!("Version {version}, made by {source}. With rows and outputs of other forms: `predict_model`.");
+        if !manifest.description.is_empty() {
+            description = format!("{}\n\n{description}", manifest.description);
+        }
         let operation = |id: &str, summary: String, takes: &str, gives: &str| {
             let mut responses = refusals.clone();
             responses.insert("200".to_owned(), json!({"description": "Done.", "content": content(gives)}));
@@ -229,19 +234,46 @@ fn content(schema: &str) -> Value {
     json!({"application/json": {"schema": {"$ref": format!("#/components/schemas/{schema}")}}})
 }
 
-/// What a feature takes, and a sentence on it.
+/// What a feature takes, and sentences on it.
 fn taken_by(feature: &Feature) -> (Schema, String) {
-    let f32s = Schema { minimum: Some(f32::MIN.into()), maximum: Some(f32::MAX.into()), ..Schema::number() };
     let (schema, kind) = match feature.kind {
-        FeatureType::Number => (f32s, String::new()),
-        FeatureType::Double => (Schema::number(), String::new()),
-        FeatureType::Code => (Schema::number(), "A category's number.".to_owned()),
+        FeatureType::Number => (number_of(feature, Some(f32::MAX.into())), String::new()),
+        FeatureType::Double => (number_of(feature, None), String::new()),
+        FeatureType::Code => (number_of(feature, None), "A category's number.".to_owned()),
         FeatureType::Text => (Schema::of("string"), "A category's text.".to_owned()),
         FeatureType::Category => taken_of_categories(feature),
     };
+    let unit = if feature.unit.is_empty() { String::new() } else { format!("In {}.", feature.unit) };
     let missing = if feature.missing { "`null` where it is missing." } else { "" };
-    let sentences: Vec<&str> = [kind.as_str(), missing].into_iter().filter(|sentence| !sentence.is_empty()).collect();
-    (schema, sentences.join(" "))
+    let about = feature.description.trim_end_matches('.');
+    let about = if about.is_empty() { String::new() } else { format!("{about}.") };
+    let sentences = [about.as_str(), &unit, &kind, missing];
+    let told: Vec<&str> = sentences.into_iter().filter(|sentence| !sentence.is_empty()).collect();
+    (schema, told.join(" "))
+}
+
+/// Which numbers a feature takes; `most` is what a float of the model's holds, where that is less than JSON's.
+fn number_of(feature: &Feature, most: Option<f64>) -> Schema {
+    let (least, most) = (feature.min.or(most.map(std::ops::Neg::neg)), feature.max.or(most));
+    match feature.domain {
+        Domain::Boolean => Schema::of("boolean"),
+        Domain::Real => Schema {
+            minimum: least.and_then(Number::from_f64),
+            maximum: most.and_then(Number::from_f64),
+            ..Schema::number()
+        },
+        Domain::Integer => Schema {
+            format: Some("int64"),
+            minimum: whole(feature.min.unwrap_or(-EXACT).ceil()),
+            maximum: whole(feature.max.unwrap_or(EXACT).floor()),
+            ..Schema::of("integer")
+        },
+    }
+}
+
+/// A whole number as one, if it is one of 64 bits.
+fn whole(number: f64) -> Option<Number> {
+    format!("{number:.0}").parse::<i64>().ok().map(Number::from)
 }
 
 /// Where a model takes what it was not trained with, there is no list of all that it takes.

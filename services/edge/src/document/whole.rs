@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::names::{Name, folded, identifiers};
 use super::schema::{Members, Schema};
 use super::typed::{Called, TAG, of};
-use crate::models::catalog::{Served, Snapshot};
+use crate::models::catalog::Served;
 use crate::operations::OPERATIONS;
 
 /// Features and classes of all models that are told, at most: a document is read whole.
@@ -51,10 +51,9 @@ impl Fixed {
         &self.text
     }
 
-    /// The text with an operation for each form of rows of each model.
-    pub(super) fn with(&self, snapshot: &Snapshot) -> String {
-        let models: Vec<&Arc<Served>> = snapshot.models().values().filter_map(|versions| versions.current()).collect();
-        let told = told(&models);
+    /// The text with an operation for each form of rows of each model, by the version that is told of it.
+    pub(super) fn with(&self, models: &[Arc<Served>]) -> String {
+        let told = told(models);
         let mut untold = models.len() - told;
         // Also those that are not told keep the names of the others as they are.
         let names: Vec<Name> = models.iter().map(|served| Name::of_model(served.manifest.model.as_str())).collect();
@@ -99,7 +98,7 @@ impl Fixed {
 }
 
 /// How many of the models are told: those before the first that is too much.
-fn told(models: &[&Arc<Served>]) -> usize {
+fn told(models: &[Arc<Served>]) -> usize {
     let mut all: usize = 0;
     let size = |served: &Arc<Served>| {
         let manifest = &served.manifest;

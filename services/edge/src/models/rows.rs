@@ -18,6 +18,7 @@ use serde::Deserializer as _;
 
 use super::ask::{Ask, Purpose};
 use crate::front::problem::Problem;
+pub(crate) use column::EXACT;
 use column::{Column, Scalar};
 use plain::Bound;
 use visit::Body;

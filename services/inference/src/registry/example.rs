@@ -1,7 +1,7 @@
 //! A row for a manifest, near the thresholds of the canary's, with the answer that the model gives to it: what a document
 //! shows is true. It is predicted as clients will send it.
 
-use arborgate_contracts::registry::{Example, Feature, FeatureType};
+use arborgate_contracts::registry::{Domain, Example, Feature, FeatureType};
 use arborgate_forest::catboost_category;
 use ndarray::{Array2, Axis};
 use serde_json::Value;
@@ -37,10 +37,26 @@ fn cell(feature: &Feature, near: f64) -> (Value, f64) {
             (feature.categories.get(place).cloned().unwrap_or_default(), place as f64)
         }
         FeatureType::Text => (TEXT.into(), catboost_category(TEXT).into()),
-        FeatureType::Number | FeatureType::Double | FeatureType::Code => {
-            let number = rounded(near);
+        FeatureType::Number | FeatureType::Double | FeatureType::Code => number(feature, near),
+    }
+}
+
+/// One that the feature takes.
+fn number(feature: &Feature, near: f64) -> (Value, f64) {
+    let (least, most) = (feature.min.unwrap_or(f64::MIN), feature.max.unwrap_or(f64::MAX));
+    let within = |number: f64| number.max(least).min(most);
+    match feature.domain {
+        Domain::Real => {
+            let number = within(rounded(near));
             (number.into(), number)
         }
+        Domain::Integer => {
+            // Of a range without a whole number there is none.
+            let number = within(near).round().max(least.ceil()).min(most.floor());
+            let text = format!("{number:.0}").parse::<i64>();
+            (text.map_or_else(|_| number.into(), Value::from), number)
+        }
+        Domain::Boolean => ((near > 0.0).into(), f64::from(u8::from(near > 0.0))),
     }
 }
 
@@ -58,6 +74,16 @@ mod tests {
         for (near, number) in [(2.449_999_988_079_071, 2.45), (0.0, 0.0), (-12_345.678, -12_300.0), (1e-40, 1e-40)] {
             assert_eq!(rounded(near).to_bits(), f64::to_bits(number), "{near}");
         }
+    }
+
+    #[test]
+    fn a_number_is_one_that_the_feature_takes() {
+        let of = |domain, min, max| Feature { domain, min, max, ..Feature::number("n", FeatureType::Number, false) };
+        assert_eq!(cell(&of(Domain::Real, Some(3.0), None), 2.449), (3.0.into(), 3.0));
+        assert_eq!(cell(&of(Domain::Real, None, Some(1.5)), 2.449), (1.5.into(), 1.5));
+        assert_eq!(cell(&of(Domain::Integer, Some(0.5), Some(7.9)), 0.2), (1.into(), 1.0));
+        assert_eq!(cell(&of(Domain::Integer, Some(0.5), Some(7.9)), 9.5), (7.into(), 7.0));
+        assert_eq!(cell(&of(Domain::Boolean, None, None), 0.5), (true.into(), 1.0));
     }
 
     #[test]
