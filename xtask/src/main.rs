@@ -11,6 +11,7 @@ mod fuzz;
 mod load;
 mod openapi;
 mod parity;
+mod schemathesis;
 mod server;
 mod setup;
 mod test;
@@ -32,7 +33,7 @@ struct Cli {
 enum Task {
     /// Get what the tests need into ignored folders: nats-server, k6, Python and Node packages
     Setup,
-    /// Run every test: Rust's, then those of the generated clients
+    /// Run every test: Rust's, then those of the generated clients, then Schemathesis
     Test {
         /// For `cargo test` instead of `--workspace`; with any, the clients' tests are left out
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -49,12 +50,10 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
-    /// Generate the Python and TypeScript clients into openapi/clients/*/generated
-    Clients {
-        /// And run their tests against a server
-        #[arg(long)]
-        test: bool,
-    },
+    /// Generate clients in Python, TypeScript and Rust into openapi/clients/*/generated
+    Clients(clients::Options),
+    /// Ask a server all that its document allows, and what it does not, with Schemathesis
+    Schemathesis(schemathesis::Options),
     /// Fuzz the parsers of untrusted bytes
     Fuzz {
         /// One target; all of them without it
@@ -103,7 +102,8 @@ fn main() -> ExitCode {
         Task::Check { names } => check::run_all(&names),
         Task::Openapi { check: true } => openapi::check(),
         Task::Openapi { check: false } => openapi::write(),
-        Task::Clients { test } => setup::run().and_then(|()| clients::run(test)),
+        Task::Clients(options) => setup::run().and_then(|()| clients::run(&options)),
+        Task::Schemathesis(options) => schemathesis::run(&options),
         Task::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Task::Load { script, nats } => load::run(script, nats),
         Task::Parity(options) => parity::run(&options),

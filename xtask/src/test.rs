@@ -1,8 +1,10 @@
-//! Every test: Rust's, in which the end-to-end tests start the binary, then those of the generated clients.
+//! Every test: Rust's, in which the end-to-end tests start the binary, then those of the generated clients, then
+//! what Schemathesis finds.
 
 use crate::command::{cargo, run};
 use crate::error::Result;
-use crate::{clients, setup};
+use crate::workspace::{self, Profile};
+use crate::{clients, schemathesis, setup};
 
 pub(crate) fn run_all(args: &[String]) -> Result {
     setup::run()?;
@@ -21,5 +23,6 @@ pub(crate) fn run_all(args: &[String]) -> Result {
         "--test",
         "tensors",
     ]))?;
-    clients::run(true)
+    clients::test(&workspace::arborgate(Profile::Debug)?)?;
+    schemathesis::run(&schemathesis::TESTED)
 }

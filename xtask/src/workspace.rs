@@ -59,6 +59,10 @@ pub(crate) fn arborgate(profile: Profile) -> Result<PathBuf> {
         }
     };
     command::run(&mut cargo)?;
-    let target = metadata()?.target_directory;
-    Ok(target.join(folder).join("arborgate").into_std_path_buf())
+    Ok(target()?.join(folder).join("arborgate"))
+}
+
+/// Where cargo puts what it compiles.
+pub(crate) fn target() -> Result<PathBuf> {
+    Ok(metadata()?.target_directory.into_std_path_buf())
 }

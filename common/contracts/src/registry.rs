@@ -75,6 +75,20 @@ pub struct Manifest {
     /// Who vouches for the artifact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provenance: Option<Provenance>,
+    /// Of a row; absent in a manifest of a binary that did not keep one, or where it is too large.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub example: Option<Example>,
+}
+
+/// A row that the worker predicted when the version was registered, and what came of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Example {
+    /// A value for each feature, as a client sends it.
+    pub row: Vec<serde_json::Value>,
+    /// As in a reply (see [`crate::wire`]).
+    pub values: Vec<f64>,
+    /// As there.
+    pub labels: Vec<u32>,
 }
 
 impl Manifest {

@@ -70,7 +70,7 @@ window = "1m"
 
 [[edge.policies]]
 name = "predict"
-operations = ["predict", "predict_model", "predict_version", "explain_model", "explain_version"]
+operations = ["predict", "predict_model", "predict_rows", "predict_version", "explain_model", "explain_version"]
 by = "principal"
 permits = 1000000
 window = "1m"

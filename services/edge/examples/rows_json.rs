@@ -53,7 +53,7 @@ fn main() {
     let features: Vec<Feature> =
         (0..COLUMNS).map(|i| Feature::number(format!("x{i}"), FeatureType::Double, true)).collect();
     let signature = Signature::new(&features, Task::Classification);
-    let reading = Reading { purpose: Purpose::Predict, ask: Ask::of(Purpose::Predict), most: ROWS as u32 };
+    let reading = Reading { purpose: Purpose::Predict, ask: Ask::of(Purpose::Predict), most: ROWS as u32, alone: true };
     println!("{:32} {:>9} {:>12} {:>20} {:>18}", "numbers", "bytes", "rows, MB/s", "with a fault, MB/s", "Value, MB/s");
     for (name, write) in FORMS {
         let body = body(write);

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
 use poem::{IntoResponse, Request, Response};
 
+use crate::front::coding::Coding;
 use crate::front::other_method;
 
 const BUNDLE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui-bundle.js.gz"));
@@ -22,12 +23,11 @@ const CSP: HeaderValue = HeaderValue::from_static(
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
-/// The page and its files are one binary's; the document is always the current one.
+/// The page and its files are one binary's.
 const CACHED: HeaderValue = HeaderValue::from_static("private, max-age=3600");
 
 /// What the page is made of.
 pub struct Docs {
-    document: Bytes,
     bundle: Packed,
     style: Packed,
     icon: Packed,
@@ -45,10 +45,10 @@ enum Content<'d> {
 }
 
 impl Docs {
-    /// With the document.
-    pub fn new(document: String) -> Self {
+    /// As the binary has them.
+    pub fn new() -> Self {
         let packed = |gzip| Packed { gzip, plain: OnceLock::new() };
-        Self { document: document.into(), bundle: packed(BUNDLE), style: packed(STYLE), icon: packed(ICON) }
+        Self { bundle: packed(BUNDLE), style: packed(STYLE), icon: packed(ICON) }
     }
 
     /// Answers for the page's paths; `None` for others.
@@ -61,7 +61,6 @@ impl Docs {
             "/docs/swagger-ui-bundle.js" => ("text/javascript; charset=utf-8", Content::Packed(&self.bundle)),
             "/docs/swagger-ui.css" => ("text/css; charset=utf-8", Content::Packed(&self.style)),
             "/docs/favicon-32x32.png" => ("image/png", Content::Packed(&self.icon)),
-            "/openapi.json" => ("application/json", Content::Plain(self.document.clone())),
             "/" => return get.then(to_page),
             _ => return None,
         };
@@ -70,7 +69,7 @@ impl Docs {
         }
         let (body, gzip) = match content {
             Content::Plain(body) => (body, false),
-            Content::Packed(packed) if accepts_gzip(request) => (Bytes::from_static(packed.gzip), true),
+            Content::Packed(packed) if Coding::takes_gzip(request.headers()) => (Bytes::from_static(packed.gzip), true),
             Content::Packed(packed) => (packed.plain()?, false),
         };
         let mut response = Response::builder().content_type(kind).body(body);
@@ -80,9 +79,7 @@ impl Docs {
         if gzip {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        if request.uri().path() != "/openapi.json" {
-            headers.insert(header::CACHE_CONTROL, CACHED);
-        }
+        headers.insert(header::CACHE_CONTROL, CACHED);
         Some(response)
     }
 }
@@ -102,15 +99,6 @@ fn to_page() -> Response {
     Response::builder().status(StatusCode::TEMPORARY_REDIRECT).header(header::LOCATION, "/docs").finish()
 }
 
-fn accepts_gzip(request: &Request) -> bool {
-    let accepted = request.header(header::ACCEPT_ENCODING).unwrap_or_default();
-    accepted.split(',').any(|coding| {
-        let mut parts = coding.split(';').map(str::trim);
-        let name = parts.next().unwrap_or_default();
-        (name.eq_ignore_ascii_case("gzip") || name == "*") && !parts.any(|p| p == "q=0")
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use http::Uri;
@@ -124,7 +112,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_is_the_same_packed_or_not_and_as_long_kept() {
-        let docs = Docs::new("{}".to_owned());
+        let docs = Docs::new();
         for path in ["/docs", "/docs/start.js", "/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css"] {
             let (packed, plain) = (get(&docs, path, "br, gzip"), get(&docs, path, "gzip;q=0"));
             for answer in [&packed, &plain] {
@@ -136,12 +124,11 @@ mod tests {
             let (packed, plain) = (packed.unwrap(), plain.unwrap());
             assert_eq!(packed == plain, !is_packed, "{path}");
         }
-        assert!(get(&docs, "/openapi.json", "gzip").header(header::CACHE_CONTROL).is_none());
     }
 
     #[test]
     fn nothing_is_unpacked_twice() {
-        let docs = Docs::new("{}".to_owned());
+        let docs = Docs::new();
         let (first, second) = (docs.style.plain().unwrap(), docs.style.plain().unwrap());
         assert!(std::ptr::eq(first.as_ptr(), second.as_ptr()));
     }

@@ -10,6 +10,7 @@
 //! | [`limits`] | rate-limit policies |
 //! | [`models`] | the catalog, rows from JSON, CSV and Arrow, the way to the workers |
 //! | `api` | the handlers, and the OpenAPI document |
+//! | `document` | the OpenAPI document, with the models that its reader may see |
 //! | `docs` | the documentation page |
 
 pub mod accept;
@@ -17,6 +18,7 @@ mod api;
 pub mod backup;
 pub mod config;
 mod docs;
+mod document;
 pub mod front;
 pub mod identity;
 pub mod limits;
@@ -236,13 +238,15 @@ async fn build_front(
         inference: client(Service::Inference).await?,
         health,
     });
+    let documents = document::Documents::new(shared.catalog.clone(), config.inference.max_rows).await;
     Ok(Front {
         authenticator: identity::Authenticator::start(bus, auth, config.remember).await?,
         limits: limits::Limits::new(&config.policies, client(Service::Limiter).await?, config.remember),
         flood: front::flood::Guard::new(&config.flood),
         proxies: front::address::Proxies::new(config.trusted_proxies.clone()),
         api: api::endpoint(shared),
-        docs: docs::Docs::new(document()),
+        docs: docs::Docs::new(),
+        documents,
         queries: front::query::Queries::new(api::queries()),
         sticky,
         metrics: front::metrics::Metrics::new(registry),

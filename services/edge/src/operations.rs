@@ -48,9 +48,10 @@ impl Operation {
 const VERSION: &str = "/v1/models/{model}/versions/{version}";
 
 /// Every operation; the most frequent first.
-pub static OPERATIONS: [Operation; 32] = [
+pub static OPERATIONS: [Operation; 33] = [
     operation("predict", Method::POST, "/predict", Needs(ModelsPredict)).refusing(&[404]),
     operation("predict_model", Method::POST, "/v1/models/{model}/predict", Needs(ModelsPredict)).refusing(&[404]),
+    operation("predict_rows", Method::POST, "/v1/models/{model}/predict/rows", Needs(ModelsPredict)).refusing(&[404]),
     operation("predict_version", Method::POST, "/v1/models/{model}/versions/{version}/predict", Needs(ModelsPredict))
         .refusing(&[404]),
     operation("explain_model", Method::POST, "/v1/models/{model}/explain", Needs(ModelsPredict)).refusing(&[404]),

@@ -54,3 +54,16 @@ fn an_operation_documents_the_refusals_of_its_kind() {
     let statuses = |path: &str| document["paths"][path]["get"]["responses"].as_object().unwrap().keys().cloned();
     assert_eq!(statuses("/livez").collect::<Vec<_>>(), ["200", "422", "429", "500", "503", "504"]);
 }
+
+#[test]
+fn a_body_says_what_it_holds_and_what_may_be_null() {
+    let document: Value = serde_json::from_str(&arborgate_edge::document()).unwrap();
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    let closed = schemas.iter().filter(|(_, schema)| schema["additionalProperties"] == false);
+    let closed: Vec<&str> = closed.map(|(name, _)| name.as_str()).collect();
+    let bodies = ["NewApiKey", "NewShadow", "NewSplit", "NewUnload", "NewUser", "Plaintext", "ShareView"];
+    assert_eq!(closed, [&["Ciphertext", "ManyRows"], &bodies[..]].concat());
+    for (schema, property) in [("ApiKey", "expires_at"), ("NewApiKey", "expires_in")] {
+        assert_eq!(schemas[schema]["properties"][property]["nullable"], true, "{schema}");
+    }
+}

@@ -135,7 +135,7 @@ fn canary(model: &Model, kernel: &dyn Kernel) -> Result<u64, LoadError> {
 }
 
 /// Zeros, and the threshold of each feature's first split; where an encoder takes only its categories, the first of them.
-fn canary_rows(model: &Model) -> Array2<f64> {
+pub(crate) fn canary_rows(model: &Model) -> Array2<f64> {
     let columns = model.n_features();
     let (mut zeros, mut thresholds) = (vec![0.0; columns], vec![None; columns]);
     for (column, step) in model.columns().iter().flat_map(|column| column.steps.iter().map(move |step| (column, step)))
@@ -160,7 +160,7 @@ fn canary_rows(model: &Model) -> Array2<f64> {
     Array2::from_shape_vec((2, columns), values).unwrap_or_default()
 }
 
-fn trial(kernel: &dyn Kernel, rows: &Array2<f64>) -> Result<(Array2<f64>, Array2<u32>), LoadError> {
+pub(crate) fn trial(kernel: &dyn Kernel, rows: &Array2<f64>) -> Result<(Array2<f64>, Array2<u32>), LoadError> {
     let mut values = Array2::zeros((rows.nrows(), kernel.width()));
     let mut labels = Array2::zeros((rows.nrows(), kernel.labels()));
     let (values_view, labels_view): (ArrayViewMut2<'_, f64>, _) = (values.view_mut(), labels.view_mut());

@@ -15,7 +15,7 @@ mod bodies;
 mod boosted;
 mod compose;
 mod connections;
-
+mod documents;
 mod encryption;
 mod failure;
 mod lifecycle;

@@ -49,10 +49,13 @@ struct User {
 #[derive(Object)]
 struct NewUser {
     /// 1 to 128 of A-Z, a-z, 0-9, '.', '_', '-', '+' and '@'.
+    #[oai(validator(pattern = "^[A-Za-z0-9][A-Za-z0-9._+@-]*$", max_length = 128))]
     name: String,
     /// 12 to 128 characters.
+    #[oai(validator(min_length = 12, max_length = 128))]
     password: String,
     /// What the user may do.
+    #[oai(validator(min_items = 1))]
     roles: Vec<RoleName>,
 }
 impl Shown for NewUser {}
@@ -77,11 +80,14 @@ struct ApiKey {
 /// An API key to be made.
 #[derive(Object)]
 struct NewApiKey {
-    /// What a person calls it: 1 to 64 characters.
+    /// What a person calls it: 1 to 64 characters, no control characters.
+    #[oai(validator(min_length = 1, max_length = 64, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F]*$"))]
     name: String,
     /// What it may do.
+    #[oai(validator(min_items = 1))]
     roles: Vec<RoleName>,
-    /// Its life in seconds; absent: it does not end.
+    /// Its life in seconds, at most a hundred years; absent or null: it does not end.
+    #[oai(validator(minimum(value = "1"), maximum(value = "3153600000")))]
     expires_in: Option<u64>,
 }
 impl Shown for NewApiKey {}

@@ -13,6 +13,9 @@ use crate::models::ask::Kind;
 /// A free form as the document shows it: only its schema is used.
 macro_rules! shown {
     ($name:ident, $title:literal, $schema:expr, prediction: $prediction:literal) => {
+        shown!($name, $title, $schema, prediction: $prediction, alone: true);
+    };
+    ($name:ident, $title:literal, $schema:expr, prediction: $prediction:literal, alone: $alone:literal) => {
         pub(super) struct $name;
 
         impl Type for $name {
@@ -43,6 +46,7 @@ macro_rules! shown {
 
         impl Shown for $name {
             const PREDICTION: bool = $prediction;
+            const ALONE: bool = $alone;
         }
     };
 }
@@ -69,9 +73,18 @@ fn rows() -> (&'static str, MetaSchemaRef) {
     ("rows", inline(rows))
 }
 
+/// Kinds of output, each once.
+pub(super) fn kinds() -> MetaSchema {
+    let kinds = Kind::ALL.into_iter().map(|kind| kind.name().into()).collect();
+    MetaSchema {
+        min_items: Some(1),
+        unique_items: Some(true),
+        ..list(MetaSchema { enum_items: kinds, ..MetaSchema::new("string") })
+    }
+}
+
 /// `output` of a request.
 fn output() -> (&'static str, MetaSchemaRef) {
-    let kinds = Kind::ALL.into_iter().map(|kind| kind.name().into()).collect();
     let output = MetaSchema {
         description: Some(
             "What is answered; without it label and probabilities. `label`: what is predicted. `probabilities`: of a \
@@ -80,9 +93,7 @@ fn output() -> (&'static str, MetaSchemaRef) {
              scikit-learn, `pred_leaf` of XGBoost and LightGBM). Not of a model with a feature of this name, unless \
              `rows` stands before it.",
         ),
-        min_items: Some(1),
-        unique_items: Some(true),
-        ..list(MetaSchema { enum_items: kinds, ..MetaSchema::new("string") })
+        ..kinds()
     };
     ("output", inline(output))
 }
@@ -165,6 +176,41 @@ shown!(
             ),
             ("model", inline(MetaSchema::new("string"))),
             ("version", inline(MetaSchema::new("string"))),
+        ],
+        ..MetaSchema::new("object")
+    },
+    prediction: false
+);
+
+shown!(
+    ManyRows,
+    "ManyRows",
+    MetaSchema {
+        description: Some(
+            "A list of rows, each an object of features by name or a list of values in the features' order. Beside it \
+             `output`.",
+        ),
+        required: vec!["rows"],
+        properties: vec![rows(), output()],
+        example: Some(serde_json::json!({"rows": [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]})),
+        ..MetaSchema::new("object")
+    },
+    prediction: true,
+    alone: false
+);
+
+shown!(
+    ManyAnswers,
+    "ManyAnswers",
+    MetaSchema {
+        description: Some(
+            "In the rows' order what `POST /predict` answers to each. Where `output` was given, only what it names.",
+        ),
+        required: vec!["predictions", "model", "version"],
+        properties: vec![
+            ("predictions", inline(list(MetaSchema::new("object")))),
+            ("model", text("Which model answered.")),
+            ("version", text("Which of its versions.")),
         ],
         ..MetaSchema::new("object")
     },

@@ -22,7 +22,9 @@ use poem::{EndpointExt, IntoEndpoint, Response};
 use poem_openapi::{LicenseObject, OpenApiService, Tags};
 
 use crate::config::Config;
+use crate::front::problem;
 use crate::models::catalog::Catalog;
+use crate::operations::OPERATIONS;
 
 /// What handlers share.
 pub(crate) struct Shared {
@@ -95,10 +97,21 @@ pub(crate) fn queries() -> Vec<(&'static str, Vec<String>)> {
     documented::queries::<Handlers>()
 }
 
+/// The refusals of an operation that reads a body: statuses, and when they are answered.
+pub(crate) fn refusals(id: &str) -> impl Iterator<Item = (u16, &'static str)> {
+    let known = OPERATIONS.iter().find(|known| known.id == id);
+    let shown = problem::shown(&documented::refusals(known, true)).collect::<Vec<_>>();
+    shown.into_iter().filter_map(|response| Some((response.status?, response.description)))
+}
+
 /// The handlers.
 pub(crate) fn endpoint(shared: Arc<Shared>) -> BoxEndpoint<'static, Response> {
     service(apis(Some(shared))).into_endpoint().boxed()
 }
+
+/// Bodies that hold nothing but what their schemas name; poem-openapi has no way to say it.
+const CLOSED: [&str; 9] =
+    ["Ciphertext", "ManyRows", "NewApiKey", "NewShadow", "NewSplit", "NewUnload", "NewUser", "Plaintext", "ShareView"];
 
 /// The OpenAPI document.
 pub fn document() -> String {
@@ -106,5 +119,9 @@ pub fn document() -> String {
     // is that of generated clients' parameters.
     const FLOW: &str = "\"tokenUrl\": \"/token\"";
     let text = service(apis(None)).spec().replacen(FLOW, &format!("{FLOW},\n            \"scopes\": {{}}"), 1);
-    format!("{text}\n")
+    let closed = CLOSED.iter().fold(text, |text, name| {
+        let begin = format!("\n      \"{name}\": {{");
+        text.replacen(&begin, &format!("{begin}\n        \"additionalProperties\": false,"), 1)
+    });
+    format!("{closed}\n")
 }

@@ -142,10 +142,12 @@ pub(super) struct RawJson<T> {
     _shown: PhantomData<fn() -> T>,
 }
 
-/// Which bodies are larger than others.
+/// What sets some bodies apart from others.
 pub(super) trait Shown: Type {
-    /// Of the request that carries it.
+    /// Whether it is a prediction's, which may be larger.
     const PREDICTION: bool = false;
+    /// Of a prediction: whether a row may stand alone.
+    const ALONE: bool = true;
 }
 
 impl<T: Shown> poem_openapi::payload::Payload for RawJson<T> {

@@ -7,8 +7,10 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 
 use super::content::{Answered, Content};
-use super::forms::{ExplainRequest, Explanations, Features, Prediction, RowsAnswer, RowsRequest};
-use super::payload::State;
+use super::forms::{
+    ExplainRequest, Explanations, Features, ManyAnswers, ManyRows, Prediction, RowsAnswer, RowsRequest,
+};
+use super::payload::{Shown, State};
 use super::{Shared, Tag};
 use crate::front::admitted::Admitted;
 use crate::front::problem::Problem;
@@ -58,6 +60,24 @@ impl Api {
         output: Query<Option<String>>,
         body: Content<RowsRequest>,
     ) -> Result<Answered<RowsAnswer>, Problem> {
+        let shared = self.0.get()?;
+        let route = find(shared, &model, |versions| Route::of(versions, &admitted))?;
+        answer(shared, &route, admitted, output.0.as_deref(), body).await
+    }
+
+    /// Ask a model about many rows
+    ///
+    /// As `predict_model`, and the answer is always a list: of `rows`, or of the rows of a table.
+    #[oai(path = "/v1/models/:model/predict/rows", method = "post", operation_id = "predict_rows")]
+    async fn predict_rows(
+        &self,
+        admitted: Admitted,
+        /// The model's name.
+        model: Path<String>,
+        /// As `output` in the body, with commas between, for bodies that are tables.
+        output: Query<Option<String>>,
+        body: Content<ManyRows>,
+    ) -> Result<Answered<ManyAnswers>, Problem> {
         let shared = self.0.get()?;
         let route = find(shared, &model, |versions| Route::of(versions, &admitted))?;
         answer(shared, &route, admitted, output.0.as_deref(), body).await
@@ -155,7 +175,7 @@ fn find<T>(shared: &Shared, model: &str, choose: impl FnOnce(&Versions) -> Resul
     choose(snapshot.model(model).ok_or_else(|| Problem::new(ErrorCode::NotFound, none))?)
 }
 
-async fn answer<B, T>(
+async fn answer<B: Shown, T>(
     shared: &Shared,
     route: &Route,
     admitted: Admitted,
@@ -169,7 +189,8 @@ async fn answer<B, T>(
             Problem::invalid(faults.into_iter().map(fault).collect())
         })?;
     }
-    let reading = Reading { purpose: Purpose::Predict, ask, most: shared.config.inference.max_rows };
+    let most = shared.config.inference.max_rows;
+    let reading = Reading { purpose: Purpose::Predict, ask, most, alone: B::ALONE };
     send(route, admitted, reading, body).await
 }
 
@@ -181,7 +202,8 @@ async fn explain<B, T>(
     body: Content<B>,
 ) -> Result<Answered<T>, Problem> {
     let ask = Ask { top_k, ..Ask::of(Purpose::Explain) };
-    let reading = Reading { purpose: Purpose::Explain, ask, most: shared.config.inference.max_rows };
+    let most = shared.config.inference.max_rows;
+    let reading = Reading { purpose: Purpose::Explain, ask, most, alone: true };
     // It is much, and seldom.
     Box::pin(send(route, admitted, reading, body)).await
 }

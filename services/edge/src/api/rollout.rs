@@ -28,8 +28,10 @@ const HELD_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 #[derive(Object, Serialize)]
 struct ShareView {
     /// Which.
+    #[oai(validator(max_length = 64, pattern = "^[A-Za-z0-9](\\.?[A-Za-z0-9_-])*\\.?$"))]
     version: String,
-    /// More than 0 and at most 100, with two decimals.
+    /// From 0.01 to 100, with two decimals.
+    #[oai(validator(minimum(value = "0.01"), maximum(value = "100")))]
     percent: f64,
 }
 
@@ -133,10 +135,13 @@ impl Shown for NewSplit {}
 #[derive(Object)]
 struct NewShadow {
     /// Which.
+    #[oai(validator(max_length = 64, pattern = "^[A-Za-z0-9](\\.?[A-Za-z0-9_-])*\\.?$"))]
     version: String,
-    /// Of the requests: more than 0 and at most 100; absent: all.
+    /// Of the requests: from 0.01 to 100, with two decimals; absent: all.
+    #[oai(validator(minimum(value = "0.01"), maximum(value = "100")))]
     percent: Option<f64>,
     /// Values agree that differ by at most this, relative to the greater of 1 and the value; absent: 0.000001.
+    #[oai(validator(minimum(value = "0")))]
     tolerance: Option<f64>,
 }
 impl Shown for NewShadow {}
@@ -145,6 +150,7 @@ impl Shown for NewShadow {}
 #[derive(Object)]
 struct NewUnload {
     /// For people, up to 256 characters.
+    #[oai(validator(max_length = 256))]
     reason: Option<String>,
 }
 impl Shown for NewUnload {}
@@ -342,9 +348,8 @@ fn version(value: &Value) -> Result<Version, String> {
 }
 
 fn basis_points(value: &Value) -> Result<u32, String> {
-    let points = value.as_f64().map(|percent| (percent * 100.0).round());
-    match points {
-        Some(points) if points >= 1.0 && points <= f64::from(WHOLE) => Ok(points as u32),
+    match value.as_f64() {
+        Some(percent) if (0.01..=100.0).contains(&percent) => Ok((percent * 100.0).round() as u32),
         _ => Err("must be a number of per cent from 0.01 to 100".to_owned()),
     }
 }

@@ -55,6 +55,15 @@ impl Coding {
         }
     }
 
+    /// Whether an answer that is packed by gzip already may be sent so.
+    pub fn takes_gzip(headers: &HeaderMap) -> bool {
+        let lists = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|list| list.to_str().ok());
+        lists
+            .flat_map(|list| list.split(','))
+            .map(quality)
+            .any(|(name, quality)| quality > 0.0 && (name == "*" || Self::find(name) == Some(Self::Gzip)))
+    }
+
     /// The one that an answer may have, by `Accept-Encoding`; of equals Zstandard.
     pub fn wanted(headers: &HeaderMap) -> Option<Self> {
         let mut best: Option<(f32, Self)> = None;

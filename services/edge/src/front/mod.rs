@@ -28,7 +28,8 @@ use tracing::Instrument;
 
 use crate::BodySizes;
 use crate::docs;
-use crate::identity::{Authenticator, Caller};
+use crate::document;
+use crate::identity::{Authenticator, Caller, sends_credential};
 use crate::limits::{Headers, Limits};
 use crate::models::traffic::StickyHeaders;
 use crate::operations::{self, Access, Match, Operation};
@@ -48,8 +49,10 @@ pub struct Front {
     pub proxies: address::Proxies,
     /// The handlers.
     pub api: BoxEndpoint<'static, Response>,
-    /// The page, its files and the document.
+    /// The page and its files.
     pub docs: docs::Docs,
+    /// The OpenAPI document.
+    pub documents: document::Documents,
     /// What may stand in a query.
     pub queries: query::Queries,
     /// What of their headers is kept.
@@ -108,6 +111,7 @@ impl Front {
         match found {
             Match::Operation(operation) => self.operate(operation, request, address).await,
             Match::OtherMethod => other_method(operations::allowed(request.uri().path())).into_response(),
+            Match::Unknown if request.uri().path() == document::PATH => self.document(&request, address).await,
             Match::Unknown => self.docs.answer(&request).unwrap_or_else(|| unknown().into_response()),
         }
     }
@@ -146,6 +150,26 @@ impl Front {
         };
         limits.write(response.headers_mut());
         response
+    }
+
+    /// The document, which is for anybody: who sends a credential sees more, and one that is not good is refused as elsewhere.
+    async fn document(&self, request: &Request, address: Option<IpAddr>) -> Response {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return other_method("GET, HEAD".to_owned()).into_response();
+        }
+        let headers = request.headers();
+        let caller = if address.is_none() {
+            Some(Arc::clone(&self.operator))
+        } else if sends_credential(headers) {
+            let meta = Meta { trace: trace_of(request), ..Meta::within(ADMISSION) };
+            match self.authenticator.identify(headers, meta).await {
+                Ok(caller) => Some(caller),
+                Err(problem) => return problem.into_response(),
+            }
+        } else {
+            None
+        };
+        self.documents.answer(caller.map(|caller| caller.permissions), headers).await
     }
 
     /// Who? May they? How often?

@@ -15,6 +15,9 @@ use http::{HeaderMap, header};
 
 use crate::front::problem::Problem;
 
+/// The header of an API key.
+const API_KEY: &str = "x-api-key";
+
 /// Who a request comes from, and what they may do.
 #[derive(Debug)]
 pub struct Caller {
@@ -69,7 +72,7 @@ impl Authenticator {
     /// Who sent these headers. Refusals: 400 for two credentials, 401 for none or a bad bearer, 403 for a wrong key.
     pub async fn identify(&self, headers: &HeaderMap, meta: Meta) -> Result<Arc<Caller>, Problem> {
         let bearer = one(headers, header::AUTHORIZATION.as_str())?;
-        let key = one(headers, "x-api-key")?;
+        let key = one(headers, API_KEY)?;
         match (bearer, key) {
             (Some(_), Some(_)) => Err(Problem::new(
                 ErrorCode::BadRequest,
@@ -83,6 +86,11 @@ impl Authenticator {
             (None, Some(key)) => Box::pin(self.api_keys.identify(key, &self.standings, &self.auth, meta)).await,
         }
     }
+}
+
+/// Whether a request says who sends it, truly or not.
+pub fn sends_credential(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::AUTHORIZATION) || headers.contains_key(API_KEY)
 }
 
 /// The only value of a header.

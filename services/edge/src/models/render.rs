@@ -242,6 +242,7 @@ mod tests {
             description: String::new(),
             labels: BTreeMap::new(),
             provenance: None,
+            example: None,
         }
     }
 

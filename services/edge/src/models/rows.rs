@@ -18,6 +18,7 @@ use serde::Deserializer as _;
 
 use super::ask::{Ask, Purpose};
 use crate::front::problem::Problem;
+pub(crate) use column::EXACT;
 use column::{Column, Scalar};
 use plain::Bound;
 use visit::Body;
@@ -107,6 +108,8 @@ pub struct Reading {
     pub ask: Ask,
     /// Rows, at most.
     pub most: u32,
+    /// Whether a row of JSON may stand alone, and not only in `rows`.
+    pub alone: bool,
 }
 
 /// Reads a body of any form.

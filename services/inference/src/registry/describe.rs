@@ -53,6 +53,7 @@ pub(super) fn manifest(request: &Register, model: &Model) -> Result<Manifest, Se
         description: request.signature.description.clone(),
         labels: request.signature.labels.clone(),
         provenance: request.provenance.clone(),
+        example: None,
     })
 }
 

@@ -2,6 +2,7 @@
 //! the registry and follows; nothing here loads a model to serve it.
 
 mod describe;
+mod example;
 mod register;
 mod remove;
 mod rollout;

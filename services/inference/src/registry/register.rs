@@ -7,7 +7,7 @@ use arborgate_contracts::registry::{DefaultModel, Manifest, default_key, manifes
 use arborgate_contracts::signature::GivenSignature;
 use arborgate_contracts::{ErrorCode, ModelName, ServiceError};
 
-use super::{Registrar, describe, rollout, unreachable};
+use super::{Registrar, describe, example, rollout, unreachable};
 use crate::artifact::Announced;
 use crate::error::LoadError;
 
@@ -53,8 +53,11 @@ async fn make(registrar: &Registrar, request: &Register) -> Result<Registered, R
         point(registrar, request).await?;
         return Ok(Registered { manifest, created: false });
     }
-    let manifest = read(registrar, request).await?;
-    let record = to_json(&manifest).map_err(|error| unreachable(&error))?;
+    let mut manifest = read(registrar, request).await?;
+    let mut record = to_json(&manifest).map_err(|error| unreachable(&error))?;
+    if record.len() > MODELS.max_value && manifest.example.take().is_some() {
+        record = to_json(&manifest).map_err(|error| unreachable(&error))?;
+    }
     if record.len() > MODELS.max_value {
         let detail = format!(
             "the names of its features and classes take {} bytes; a version's manifest has room for {}",
@@ -86,7 +89,8 @@ async fn make(registrar: &Registrar, request: &Register) -> Result<Registered, R
 /// What the artifact is.
 async fn read(registrar: &Registrar, request: &Register) -> Result<Manifest, Refusal> {
     let artifact = registrar.loader.load(Announced::from(request)).await.map_err(|error| refusal(request, error))?;
-    Ok(describe::manifest(request, &artifact.model)?)
+    let manifest = describe::manifest(request, &artifact.model)?;
+    Ok(Manifest { example: example::of(&artifact, &manifest.features), ..manifest })
 }
 
 /// What is there already under the name: the same bytes of which the same is said, or a conflict.

@@ -22,6 +22,9 @@ enum Kind {
     Text,
 }
 
+/// Whole numbers up to this are floats, and no two are the same one (RFC 7493 section 2.2).
+pub(crate) const EXACT: f64 = 9_007_199_254_740_991.0;
+
 /// Which numbers are taken.
 #[derive(Debug)]
 struct Number {
@@ -38,7 +41,8 @@ impl Number {
     fn new(feature: &Feature, float: (f64, &'static str)) -> Self {
         let (least, most) = match feature.domain {
             Domain::Boolean => (Some(0.0), Some(1.0)),
-            Domain::Real | Domain::Integer => (feature.min, feature.max),
+            Domain::Real => (feature.min, feature.max),
+            Domain::Integer => (feature.min.or(Some(-EXACT)), feature.max.or(Some(EXACT))),
         };
         let what = match feature.domain {
             Domain::Real => "a number",

@@ -13,11 +13,11 @@ pub(super) fn signature(features: &[Feature]) -> Signature {
 }
 
 pub(super) fn predict(most: u32) -> Reading {
-    Reading { purpose: Purpose::Predict, ask: Ask::of(Purpose::Predict), most }
+    Reading { purpose: Purpose::Predict, ask: Ask::of(Purpose::Predict), most, alone: true }
 }
 
 fn explain(most: u32) -> Reading {
-    Reading { purpose: Purpose::Explain, ask: Ask::of(Purpose::Explain), most }
+    Reading { purpose: Purpose::Explain, ask: Ask::of(Purpose::Explain), most, alone: true }
 }
 
 fn two() -> Signature {

@@ -42,6 +42,9 @@ impl<'de> Visitor<'de> for Body<'_, '_> {
             fields += 1;
             map.next_value_seed(Value(reader))?;
         }
+        if !reader.reading.alone {
+            return Err(A::Error::custom("'rows' is missing; must be a list of rows"));
+        }
         reader.end_named_row();
         Ok(())
     }
