@@ -10,6 +10,7 @@
 //! | [`limits`] | rate-limit policies |
 //! | [`models`] | the catalog, rows from JSON, CSV and Arrow, the way to the workers |
 //! | `api` | the handlers, and the OpenAPI document |
+//! | `protocol` | what the Open Inference Protocol asks, for its handlers over HTTP and gRPC |
 //! | `docs` | the documentation page |
 
 pub mod accept;
@@ -22,6 +23,7 @@ pub mod identity;
 pub mod limits;
 pub mod models;
 pub mod operations;
+mod protocol;
 mod upload;
 
 use std::net::SocketAddr;

@@ -25,6 +25,7 @@ mod matrix;
 mod model_file;
 mod model_files;
 mod models;
+mod open_inference;
 mod operator;
 mod pages;
 mod parity;

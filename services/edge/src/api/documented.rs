@@ -8,7 +8,7 @@ use poem_openapi::OpenApi;
 use poem_openapi::registry::{MetaApi, MetaOperation, MetaParamIn, Registry};
 
 use crate::front::problem;
-use crate::operations::{Access, OPERATIONS};
+use crate::operations::{self, Access, OPERATIONS};
 
 /// Any operation: a parameter in the query that it does not know, the guard against floods or a limit, a defect, and a
 /// policy that counts it while the limiter is busy, out of reach or silent.
@@ -24,6 +24,11 @@ pub(super) struct Documented<A>(pub A);
 impl<A: OpenApi> OpenApi for Documented<A> {
     fn meta() -> Vec<MetaApi> {
         let mut apis = A::meta();
+        for path in apis.iter_mut().flat_map(|api| &mut api.paths) {
+            if let Some(told) = operations::told(&path.path) {
+                path.path = told.to_owned();
+            }
+        }
         for operation in operations_of(&mut apis) {
             let statuses = refusals(operation);
             operation.responses.responses.extend(problem::shown(&statuses));

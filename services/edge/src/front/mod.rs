@@ -84,8 +84,12 @@ impl Front {
         let head = request.method() == Method::HEAD;
         fold_slash(&mut request);
         let found = operations::find(request.method(), request.uri().path());
+        let protocol = operations::is_inference_protocol(request.uri().path());
         let span = span(found.name(), &request);
         let mut response = self.go_on(found, request, peer).instrument(span).await;
+        if protocol {
+            response = problem::with_error(response);
+        }
         security::write(response.headers_mut(), self.hsts);
         // A legal id is a legal header value.
         if let Ok(value) = HeaderValue::try_from(id.as_str()) {
@@ -140,6 +144,9 @@ impl Front {
         let sticky = self.sticky.of(request.headers());
         let admission = Admission { caller, meta, sizes: self.sizes, sticky };
         request.extensions_mut().insert(Anybody::new(admission));
+        if let Some(path) = operations::handled(operation, request.uri().path()) {
+            set_path(&mut request, &path);
+        }
         let mut response = match self.queries.check(operation, request.uri().query()) {
             Err(problem) => problem.into_response(),
             Ok(()) => self.api.call(request).await.unwrap_or_else(refusal_of),
@@ -200,9 +207,15 @@ fn fold_slash(request: &mut Request) {
     if folded.len() == path.len() || folded.is_empty() {
         return;
     }
+    let folded = folded.to_owned();
+    set_path(request, &folded);
+}
+
+/// Another path, with the same query.
+fn set_path(request: &mut Request, path: &str) {
     let text = match request.uri().query() {
-        Some(query) => format!("{folded}?{query}"),
-        None => folded.to_owned(),
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
     };
     if let Ok(uri) = text.parse::<Uri>() {
         *request.uri_mut() = uri;
