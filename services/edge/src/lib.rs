@@ -9,6 +9,7 @@
 //! | [`identity`] | access tokens, API keys, revocation |
 //! | [`limits`] | rate-limit policies |
 //! | [`models`] | the catalog, rows from JSON, CSV and Arrow, the way to the workers |
+//! | [`grpc`] | the same protocol's calls over gRPC |
 //! | `api` | the handlers, and the OpenAPI document |
 //! | `protocol` | what the Open Inference Protocol asks, for its handlers over HTTP and gRPC |
 //! | `docs` | the documentation page |
@@ -19,6 +20,7 @@ pub mod backup;
 pub mod config;
 mod docs;
 pub mod front;
+pub mod grpc;
 pub mod identity;
 pub mod limits;
 pub mod models;
@@ -243,6 +245,7 @@ async fn build_front(
         limits: limits::Limits::new(&config.policies, client(Service::Limiter).await?, config.remember),
         flood: front::flood::Guard::new(&config.flood),
         proxies: front::address::Proxies::new(config.trusted_proxies.clone()),
+        grpc: grpc::Calls::new(Arc::clone(&shared)),
         api: api::endpoint(shared),
         docs: docs::Docs::new(document()),
         queries: front::query::Queries::new(api::queries()),

@@ -18,6 +18,7 @@ mod connections;
 
 mod encryption;
 mod failure;
+mod grpc;
 mod lifecycle;
 mod limits;
 mod logs;

@@ -28,6 +28,7 @@ use tracing::Instrument;
 
 use crate::BodySizes;
 use crate::docs;
+use crate::grpc;
 use crate::identity::{Authenticator, Caller};
 use crate::limits::{Headers, Limits};
 use crate::models::traffic::StickyHeaders;
@@ -46,6 +47,8 @@ pub struct Front {
     pub flood: flood::Guard,
     /// Whose forwarded headers are believed.
     pub proxies: address::Proxies,
+    /// The calls of gRPC.
+    pub grpc: grpc::Calls,
     /// The handlers.
     pub api: BoxEndpoint<'static, Response>,
     /// The page, its files and the document.
@@ -83,11 +86,15 @@ impl Front {
         let id = request_id::of(request.headers());
         let head = request.method() == Method::HEAD;
         fold_slash(&mut request);
-        let found = operations::find(request.method(), request.uri().path());
+        let call = grpc::is_call(&request);
+        let path = request.uri().path();
+        let found = if call { grpc::find(path) } else { operations::find(request.method(), path) };
         let protocol = operations::is_inference_protocol(request.uri().path());
         let span = span(found.name(), &request);
-        let mut response = self.go_on(found, request, peer).instrument(span).await;
-        if protocol {
+        let mut response = self.go_on(found, request, peer, call).instrument(span).await;
+        if call {
+            response = grpc::refusal(response);
+        } else if protocol {
             response = problem::with_error(response);
         }
         security::write(response.headers_mut(), self.hsts);
@@ -104,14 +111,15 @@ impl Front {
         response
     }
 
-    async fn go_on(&self, found: Match, request: Request, peer: &Peer) -> Response {
+    async fn go_on(&self, found: Match, request: Request, peer: &Peer, call: bool) -> Response {
         let address = match self.let_in(&request, peer) {
             Ok(address) => address,
             Err(problem) => return problem.into_response(),
         };
         match found {
-            Match::Operation(operation) => self.operate(operation, request, address).await,
+            Match::Operation(operation) => self.operate(operation, request, address, call).await,
             Match::OtherMethod => other_method(operations::allowed(request.uri().path())).into_response(),
+            Match::Unknown if call => grpc::unknown().into_response(),
             Match::Unknown => self.docs.answer(&request).unwrap_or_else(|| unknown().into_response()),
         }
     }
@@ -125,7 +133,13 @@ impl Front {
         Ok(Some(address))
     }
 
-    async fn operate(&self, operation: &'static Operation, mut request: Request, address: Option<IpAddr>) -> Response {
+    async fn operate(
+        &self,
+        operation: &'static Operation,
+        mut request: Request,
+        address: Option<IpAddr>,
+        call: bool,
+    ) -> Response {
         if *request.method() == Method::HEAD {
             request.set_method(Method::GET);
         }
@@ -140,7 +154,8 @@ impl Front {
                 return response;
             }
         };
-        let meta = Meta { trace, ..Meta::within(self.timeout) };
+        let timeout = if call { grpc::timeout(request.headers()) } else { None };
+        let meta = Meta { trace, ..Meta::within(timeout.map_or(self.timeout, |of| of.min(self.timeout))) };
         let sticky = self.sticky.of(request.headers());
         let admission = Admission { caller, meta, sizes: self.sizes, sticky };
         request.extensions_mut().insert(Anybody::new(admission));
@@ -149,6 +164,7 @@ impl Front {
         }
         let mut response = match self.queries.check(operation, request.uri().query()) {
             Err(problem) => problem.into_response(),
+            Ok(()) if call => Box::pin(self.grpc.call(request)).await,
             Ok(()) => self.api.call(request).await.unwrap_or_else(refusal_of),
         };
         limits.write(response.headers_mut());
