@@ -1,4 +1,5 @@
-//! The clients that are generated from the OpenAPI document, and their tests against a running server.
+//! The clients that are generated from the OpenAPI document, and those of the inference protocol that others have; their
+//! tests against a running server.
 
 use std::fs;
 use std::io;
@@ -10,6 +11,7 @@ use crate::command::{program, run_quietly, run_within};
 use crate::error::{Error, Result};
 use crate::openapi;
 use crate::server::Server;
+use crate::setup;
 use crate::workspace::{self, Profile};
 
 const LIMIT: Duration = Duration::from_secs(180);
@@ -47,12 +49,29 @@ fn generate() -> Result {
 fn test(binary: &Path) -> Result {
     quietly(program(workspace::python("python")).args(["-m", "compileall", "-q"]).arg(python()))?;
     quietly(node("tsc").arg("--project").arg(workspace::typescript()))?;
+    with_server(binary, against)?;
+    // One of its own, for signing in is limited by address.
+    with_server(binary, inference)
+}
+
+fn with_server(binary: &Path, test: impl FnOnce(&Server) -> Result) -> Result {
     let server = Server::start(binary)?;
-    let tested = against(&server);
+    let tested = test(&server);
     if tested.is_err() {
         eprintln!("{}", server.log());
     }
     tested.and(server.stop())
+}
+
+/// Clients of other model servers, used as their documentation does.
+fn inference(server: &Server) -> Result {
+    for name in setup::INFERENCE_CLIENTS {
+        println!("clients: {name}");
+        let python = setup::inference_client(name).join("bin/python");
+        let test = workspace::root().join(format!("openapi/clients/open_inference/test_{name}.py"));
+        within(server.introduce(program(python).arg("-B").arg(test)))?;
+    }
+    Ok(())
 }
 
 fn against(server: &Server) -> Result {

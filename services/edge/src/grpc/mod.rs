@@ -18,6 +18,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use poem::{Body, Request, Response};
+use tonic::Status;
 use tonic::codec::CompressionEncoding;
 use tower_service::Service as _;
 
@@ -139,8 +140,10 @@ impl Calls {
             tracing::error!(%status, "an answer can not be written");
             Problem::from(ServiceError::internal())
         })?;
-        let body = BoxBody::new(whole.map_err(|never| match never {}));
-        let mut answer = Response::builder().status(parts.status).body(Body::from(body));
+        // A refusal is in the headers and nothing else: clients of gRPC's C core take no empty frame after them.
+        let bare = parts.headers.contains_key(Status::GRPC_STATUS);
+        let body = if bare { Body::empty() } else { BoxBody::new(whole.map_err(|never| match never {})).into() };
+        let mut answer = Response::builder().status(parts.status).body(body);
         *answer.headers_mut() = parts.headers;
         Ok(answer)
     }

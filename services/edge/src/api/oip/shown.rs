@@ -272,7 +272,7 @@ shown!(
         properties: vec![
             ("id", text("It comes back in the answer.")),
             parameters(vec![
-                ("content_type", text("`np`: the first input is the matrix; `pd`: each input is a feature.")),
+                ("content_type", text("`np`: the first input is the matrix; `pd`: each input is a feature. `prediction` alone is answered unless outputs are named.")),
                 ("binary_data_output", flag("Whether outputs are answered in binary that do not say it themselves.")),
                 ("timeout", whole("Microseconds that the client waits.")),
             ]),

@@ -227,7 +227,10 @@ impl Outputs {
         let mut wanted = Vec::new();
         match requested.filter(|requested| !requested.is_empty()) {
             None => {
+                // MLServer's codecs of a whole request read one output, and no matrix beside it.
+                let one = of.content_type.as_deref().is_some_and(|codec| ["np", "pd"].contains(&codec));
                 let default = Kind::ALL.into_iter().filter(|kind| kind.is_default() && kind.asked(self.task).is_some());
+                let default = default.take(if one { 1 } else { Kind::ALL.len() });
                 wanted.extend(default.map(|kind| Wanted {
                     name: kind.names().first().copied().unwrap_or_default().to_owned(),
                     kind,

@@ -94,6 +94,8 @@ fn outputs_go_by_their_names_elsewhere_as_well() {
     }
     let default = outputs.plan(None, &Parameters::default(), &mut Faults::default());
     assert_eq!((default.asked, default.wanted.len()), (Asked::DEFAULT, 2));
+    let np = Parameters { content_type: Some("np".into()), ..Parameters::default() };
+    assert_eq!(outputs.plan(None, &np, &mut Faults::default()).wanted.len(), 1);
     let wrong = [named("score", Parameters::default()), named("x", Parameters::default())];
     assert_eq!(planned(&outputs, &wrong).unwrap_err(), ["/outputs/0/name", "/outputs/1/name"]);
     let twice = [named("label", Parameters::default()), named("label", Parameters::default())];
