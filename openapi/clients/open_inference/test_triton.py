@@ -1,5 +1,6 @@
 """tritonclient, over HTTP and gRPC, against a running server. Run by `cargo xtask test`."""
 
+import time
 import unittest
 
 import numpy
@@ -19,6 +20,9 @@ class Calls:
     def setUpClass(cls):
         cls.headers = server.sign_in()
         cls.rows, cls.predictions = server.add_categorical(cls.headers, cls.model)
+        # Another one, for the order of tests is not to matter.
+        cls.other = cls.model + "-other"
+        server.add_categorical(cls.headers, cls.other)
         cls.connect()
 
     @classmethod
@@ -85,6 +89,20 @@ class Calls:
     def test_categories(self):
         answer = self.infer(self.model, self.columns())
         self.assertEqual(answer.as_numpy("prediction").tolist(), self.predictions)
+
+    def ready_is(self, wanted):
+        deadline = time.monotonic() + 30
+        while self.client.is_model_ready(self.other, headers=self.headers) != wanted:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.02)
+
+    def test_a_model_is_unloaded_and_loaded(self):
+        self.client.unload_model(self.other, headers=self.headers)
+        self.ready_is(False)
+        self.client.load_model(self.other, headers=self.headers)
+        self.ready_is(True)
+        with self.assertRaisesRegex(InferenceServerException, "/parameters"):
+            self.client.load_model(self.other, headers=self.headers, config="{}")
 
     def test_statistics_count_what_was_asked(self):
         def count():

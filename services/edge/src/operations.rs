@@ -51,7 +51,7 @@ const V2_VERSION: &str = "/v2/models/{model}/versions/{version}";
 const INSTANCES: (&str, &str) = ("/v1/models/{model}:predict", "/v1/models/{model}/instances");
 
 /// Every operation; the most frequent first.
-pub static OPERATIONS: [Operation; 47] = [
+pub static OPERATIONS: [Operation; 49] = [
     operation("predict", Method::POST, "/predict", Needs(ModelsPredict)).refusing(&[404]),
     operation("predict_model", Method::POST, "/v1/models/{model}/predict", Needs(ModelsPredict)).refusing(&[404]),
     operation("predict_version", Method::POST, "/v1/models/{model}/versions/{version}/predict", Needs(ModelsPredict))
@@ -96,6 +96,10 @@ pub static OPERATIONS: [Operation; 47] = [
     operation("version_statistics", Method::GET, "/v2/models/{model}/versions/{version}/stats", Needs(ModelsRead))
         .refusing(&[404]),
     operation("repository_index", Method::POST, "/v2/repository/index", Needs(ModelsRead)),
+    operation("load_model", Method::POST, "/v2/repository/models/{model}/load", Needs(ModelsWrite))
+        .refusing(&[404, 409]),
+    operation("unload_model", Method::POST, "/v2/repository/models/{model}/unload", Needs(ModelsWrite))
+        .refusing(&[404, 409]),
     operation("list_api_keys", Method::GET, "/v1/api-keys", Needs(AdminApiKeys)).refusing(&[413]),
     operation("create_api_key", Method::POST, "/v1/api-keys", Needs(AdminApiKeys)),
     operation("delete_api_key", Method::DELETE, "/v1/api-keys/{id}", Needs(AdminApiKeys)).refusing(&[404]),

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arborgate_bus::Meta;
-use arborgate_contracts::ErrorCode;
+use arborgate_contracts::inference::{Change, ChangeRollout};
+use arborgate_contracts::{ErrorCode, Fault, ModelName, Version};
 
 use crate::api::{Route, Shared};
 use crate::front::problem::Problem;
+use crate::identity::Caller;
 use crate::models::ask::{Ask, Purpose};
-use crate::models::catalog::Served;
+use crate::models::catalog::{Served, Versions};
 use crate::models::rows::{Reading, Rows, from_tensors};
 use crate::models::statistics::Totals;
 use crate::models::tensors::{Described, Elements, Faults, Parameters, Plan, Requested, Tensor};
@@ -21,6 +23,9 @@ pub(crate) const NAME: &str = "arborgate";
 pub(crate) const PLATFORM: &str = "arborgate_forest";
 /// The protocol's extensions that it has.
 pub(crate) const EXTENSIONS: [&str; 4] = ["binary_tensor_data", "classification", "statistics", "model_repository"];
+
+/// How long a version that was loaded is waited for.
+const HELD_WITHIN: Duration = Duration::from_secs(10);
 
 /// A model, or one of its versions.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +66,8 @@ pub(crate) fn find(shared: &Shared, named: Named<'_>) -> Result<Arc<Served>, Pro
     let unknown = |detail| Problem::new(ErrorCode::NotFound, detail);
     let versions = snapshot.model(named.model).ok_or_else(no_model)?;
     let served = match named.version {
-        None => versions.current().cloned(),
+        // Also a model of which every version is unloaded is told of.
+        None => versions.current().or_else(|| versions.all().last()).cloned(),
         Some(version) => versions.get(version).cloned(),
     };
     served.ok_or_else(|| unknown("this model has no such version; GET /v2/models/{model} lists them"))
@@ -70,7 +76,9 @@ pub(crate) fn find(shared: &Shared, named: Named<'_>) -> Result<Arc<Served>, Pro
 /// The version, if a worker holds it; else 503.
 pub(crate) fn held(shared: &Shared, named: Named<'_>) -> Result<Arc<Served>, Problem> {
     let served = find(shared, named)?;
-    if served.lane.workers().count() > 0 {
+    let snapshot = shared.catalog.now();
+    let versions = snapshot.model(named.model).ok_or_else(no_model)?;
+    if indexed(versions, &served).state == "READY" {
         return Ok(served);
     }
     let detail = "no worker holds this model yet; try again shortly";
@@ -140,23 +148,81 @@ pub(crate) struct Indexed {
     /// `READY` or `UNAVAILABLE`.
     pub(crate) state: &'static str,
     /// Why it is not ready.
-    pub(crate) reason: &'static str,
+    pub(crate) reason: String,
 }
 
 /// All versions, or those that are ready.
 pub(crate) fn index(shared: &Shared, ready: bool) -> Vec<Indexed> {
     let snapshot = shared.catalog.now();
-    let all = snapshot.models().into_values().flat_map(|versions| versions.all());
-    let indexed = |served: &Arc<Served>| {
-        let held = served.lane.workers().count() > 0;
-        Indexed {
-            name: served.manifest.model.to_string(),
-            version: served.manifest.version.to_string(),
-            state: if held { "READY" } else { "UNAVAILABLE" },
-            reason: if held { "" } else { "no worker holds it" },
-        }
+    let all = snapshot.models().into_values().flat_map(|versions| versions.all().map(move |of| indexed(versions, of)));
+    all.filter(|indexed| !ready || indexed.state == "READY").collect()
+}
+
+fn indexed(versions: &Versions, served: &Served) -> Indexed {
+    let out = versions.rollout().and_then(|rollout| rollout.unloaded.get(&served.manifest.version));
+    let reason = match out {
+        Some(out) => format!("unloaded: {}", out.reason),
+        None if served.lane.workers().count() > 0 => String::new(),
+        None => "no worker holds it".to_owned(),
     };
-    all.map(indexed).filter(|indexed| !ready || indexed.state == "READY").collect()
+    Indexed {
+        name: served.manifest.model.to_string(),
+        version: served.manifest.version.to_string(),
+        state: if reason.is_empty() { "READY" } else { "UNAVAILABLE" },
+        reason,
+    }
+}
+
+/// Of a model the versions that some predicate holds for, those first that traffic goes to: what refuses one of them
+/// refuses before any other is changed.
+fn versions(shared: &Shared, model: &str, wanted: impl Fn(bool) -> bool) -> Result<(ModelName, Vec<Version>), Problem> {
+    let snapshot = shared.catalog.now();
+    let versions = snapshot.model(model).ok_or_else(no_model)?;
+    let name = model.parse::<ModelName>().map_err(|_| no_model())?;
+    let rollout = versions.rollout();
+    let is_out = |version: &Version| rollout.is_some_and(|rollout| rollout.unloaded.contains_key(version));
+    let all = versions.all().map(|served| &served.manifest.version).filter(|version| wanted(is_out(version)));
+    let mut all: Vec<Version> = all.cloned().collect();
+    all.sort_by_key(|version| rollout.is_none_or(|rollout| rollout.names(version).is_none()));
+    Ok((name, all))
+}
+
+async fn change(shared: &Shared, model: &ModelName, change: Change, caller: &Caller) -> Result<(), Problem> {
+    let question = ChangeRollout { model: model.clone(), change, changed_by: caller.principal.to_string() };
+    shared.inference.call(&question, None, Meta::within(*shared.config.requests.timeout)).await?;
+    Ok(())
+}
+
+/// Workers hold all versions of a model again; answers when they do.
+pub(crate) async fn load(shared: &Shared, model: &str, caller: &Caller) -> Result<(), Problem> {
+    let (name, unloaded) = versions(shared, model, |is_out| is_out)?;
+    for version in &unloaded {
+        change(shared, &name, Change::Load(version.clone()), caller).await?;
+    }
+    let (_, all) = versions(shared, model, |_| true)?;
+    for version in all {
+        if !shared.catalog.held(&name, &version, HELD_WITHIN).await {
+            let detail = format!("no worker holds {name} version {version} yet; try again");
+            return Err(Problem::new(ErrorCode::Unavailable, detail));
+        }
+    }
+    Ok(())
+}
+
+/// Workers let all versions of a model go; their files stay.
+pub(crate) async fn unload(shared: &Shared, model: &str, caller: &Caller) -> Result<(), Problem> {
+    let (name, loaded) = versions(shared, model, |is_out| !is_out)?;
+    for version in loaded {
+        let reason = "by the repository's unload".to_owned();
+        change(shared, &name, Change::Unload(version, reason), caller).await?;
+    }
+    Ok(())
+}
+
+/// A request to load that brings a configuration or files of its own.
+pub(crate) fn no_override(pointer: &str) -> Problem {
+    let detail = "is not offered: a version is added by PUT /v1/models/{model}/versions/{version}".to_owned();
+    Problem::invalid(vec![Fault { pointer: pointer.to_owned(), detail }])
 }
 
 /// A request, read and checked.

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use arborgate_testkit::system::{Answer, Credential, System};
+use arborgate_testkit::system::{Answer, Credential, System, eventually};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -17,6 +17,7 @@ on_both_buses!(
     packed_bodies_are_unpacked,
     instances_are_predicted,
     what_is_asked_is_counted,
+    a_model_is_unloaded_and_loaded,
     bad_requests_are_told_in_their_place,
 );
 
@@ -362,6 +363,38 @@ async fn what_is_asked_is_counted(system: &System) {
     assert!(after["last_inference"].as_u64().unwrap() > 1_600_000_000_000);
     let all = system.get("/v2/models/stats", &who).await.unwrap().json();
     assert!(all["model_stats"].as_array().unwrap().iter().any(|one| one["name"] == model.as_str()));
+}
+
+async fn a_model_is_unloaded_and_loaded(system: &System) {
+    let (who, admin) = (predictor(system).await, system.admin().await.unwrap());
+    let (model, rows) = categorical(system, &who).await;
+    let change = async |name: &str, who: &Credential, body: &str| {
+        send(system, &format!("/v2/repository/models/{model}/{name}"), who, &[], body.into()).await
+    };
+    let index = async || {
+        let all = send(system, "/v2/repository/index", &who, &[], Vec::new()).await.json();
+        all.as_array().unwrap().iter().find(|of| of["name"] == model.as_str()).unwrap().clone()
+    };
+    refused(&change("unload", &who, "").await, 403);
+    refused(&change("load", &admin, r#"{"parameters": {"config": "{}"}}"#).await, 422);
+    refused(&change("load", &admin, r#"{"parameters": 1}"#).await, 422);
+    refused(&send(system, "/v2/repository/models/not-there/load", &admin, &[], b"{}".to_vec()).await, 404);
+    refused(&send(system, "/v2/repository/models/a%3E/unload", &admin, &[], b"{}".to_vec()).await, 404);
+    let path = format!("/v1/models/{model}:predict");
+    for _ in 0..2 {
+        let answer = change("unload", &admin, r#"{"parameters": {"unload_dependents": false}}"#).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        eventually("the model is gone", async || Ok(index().await["state"] == "UNAVAILABLE")).await.unwrap();
+        assert!(index().await["reason"].as_str().unwrap().starts_with("unloaded"));
+        refused(&system.get(&format!("/v2/models/{model}/ready"), &who).await.unwrap(), 503);
+        refused(&system.post_json(&path, &json!({"instances": rows}), &who).await.unwrap(), 503);
+        // Twice is no other than once.
+        assert_eq!(change("unload", &admin, "").await.status, 200);
+        assert_eq!(change("load", &admin, "{}").await.status, 200);
+        eventually("the model is back", async || Ok(index().await["state"] == "READY")).await.unwrap();
+        let answer = predict_soon(system, 0, &path, &json!({"instances": rows}), &who).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
 }
 
 async fn bad_requests_are_told_in_their_place(system: &System) {

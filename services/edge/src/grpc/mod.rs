@@ -38,7 +38,7 @@ pub mod proto {
 
 const SERVICE: &str = "/inference.GRPCInferenceService/";
 /// Each call, and the operation that it is; that of a version where the operation of a model is named.
-const CALLS: [(&str, &str); 8] = [
+const CALLS: [(&str, &str); 10] = [
     ("ModelInfer", "infer_model"),
     ("ServerLive", "server_live"),
     ("ServerReady", "server_ready"),
@@ -47,6 +47,8 @@ const CALLS: [(&str, &str); 8] = [
     ("ModelMetadata", "model_metadata"),
     ("ModelStatistics", "model_statistics"),
     ("RepositoryIndex", "repository_index"),
+    ("RepositoryModelLoad", "load_model"),
+    ("RepositoryModelUnload", "unload_model"),
 ];
 const TYPE: &str = "application/grpc";
 

@@ -11,13 +11,16 @@ use super::proto::repository_index_response::ModelIndex;
 use super::proto::{
     InferStatistics, ModelInferRequest, ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse,
     ModelReadyRequest, ModelReadyResponse, ModelStatistics, ModelStatisticsRequest, ModelStatisticsResponse,
-    RepositoryIndexRequest, RepositoryIndexResponse, ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest,
-    ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse, StatisticDuration,
+    RepositoryIndexRequest, RepositoryIndexResponse, RepositoryModelLoadRequest, RepositoryModelLoadResponse,
+    RepositoryModelUnloadRequest, RepositoryModelUnloadResponse, ServerLiveRequest, ServerLiveResponse,
+    ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse, StatisticDuration,
 };
 use crate::api::Shared;
 use crate::front::admitted::Anybody;
 use crate::front::problem::Problem;
+use crate::identity::Caller;
 use crate::models::statistics::Counted;
+use crate::models::traffic::Who;
 use crate::protocol::{self, EXTENSIONS, NAME, Named, PLATFORM};
 use arborgate_contracts::{ErrorCode, ServiceError};
 
@@ -36,6 +39,12 @@ type Answer<T> = Result<Response<T>, Status>;
 /// An empty version is none.
 fn named<'a>(model: &'a str, version: &'a str) -> Named<'a> {
     if version.is_empty() { Named::model(model) } else { Named::version(model, version) }
+}
+
+/// Who makes a call that needs a permission.
+fn caller<T>(request: &Request<T>) -> Result<Arc<Caller>, Status> {
+    let caller = request.extensions().get::<Anybody>().and_then(|anybody| anybody.caller.clone());
+    caller.ok_or_else(|| Problem::from(ServiceError::internal()).into())
 }
 
 fn duration(counted: Counted) -> Option<StatisticDuration> {
@@ -112,19 +121,21 @@ impl GrpcInferenceService for Service {
             return Err(Problem::from(ServiceError::internal()).into());
         };
         let message = request.into_inner();
-        let served =
-            protocol::find(&self.0, named(&message.model_name, &message.model_version)).map_err(Status::from)?;
+        let who = Who { principal: &caller.grant, headers: &anybody.sticky };
+        let named = named(&message.model_name, &message.model_version);
+        let route = protocol::route(&self.0, named, who).map_err(Status::from)?;
+        let served = &*route.served;
         let begun = Instant::now();
         let prepared = messages::read(&message).and_then(|read| {
             let most = self.0.config.inference.max_rows;
-            protocol::prepare(&served, &read.inputs, &read.parameters, Some(&read.outputs), None, most)
+            protocol::prepare(served, &read.inputs, &read.parameters, Some(&read.outputs), None, most)
         });
         let prepared =
             prepared.inspect_err(|_| served.lane.statistics().failed(begun.elapsed())).map_err(Status::from)?;
         served.lane.statistics().input(begun.elapsed());
         let protocol::Prepared { rows, plan, timeout, .. } = prepared;
         let meta = protocol::within(anybody.meta, timeout);
-        let answer = served.lane.predict(rows, meta, &caller.grant).await;
+        let answer = route.predict(rows, meta, &caller.grant).await;
         let answer = answer.map_err(|error| Status::from(Problem::from(error)))?;
         let begun = Instant::now();
         let tensors = served.tensors.tensors(&plan, &answer);
@@ -139,6 +150,28 @@ impl GrpcInferenceService for Service {
         let of = (!name.is_empty()).then(|| named(&name, &version));
         let all = protocol::statistics(&self.0, of).map_err(Status::from)?;
         Ok(Response::new(ModelStatisticsResponse { model_stats: all.into_iter().map(counted).collect() }))
+    }
+
+    async fn repository_model_load(
+        &self,
+        request: Request<RepositoryModelLoadRequest>,
+    ) -> Answer<RepositoryModelLoadResponse> {
+        let caller = caller(&request)?;
+        let message = request.into_inner();
+        if let Some(name) = message.parameters.keys().next() {
+            return Err(protocol::no_override(&format!("/parameters/{name}")).into());
+        }
+        protocol::load(&self.0, &message.model_name, &caller).await.map_err(Status::from)?;
+        Ok(Response::new(RepositoryModelLoadResponse {}))
+    }
+
+    async fn repository_model_unload(
+        &self,
+        request: Request<RepositoryModelUnloadRequest>,
+    ) -> Answer<RepositoryModelUnloadResponse> {
+        let caller = caller(&request)?;
+        protocol::unload(&self.0, &request.into_inner().model_name, &caller).await.map_err(Status::from)?;
+        Ok(Response::new(RepositoryModelUnloadResponse {}))
     }
 
     async fn repository_index(&self, request: Request<RepositoryIndexRequest>) -> Answer<RepositoryIndexResponse> {

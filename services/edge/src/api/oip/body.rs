@@ -12,7 +12,7 @@ use poem_openapi::registry::{
 use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions};
 
-use super::shown::{IndexRequest, InferAnswer, InferRequest};
+use super::shown::{IndexRequest, InferAnswer, InferRequest, LoadRequest};
 use crate::front::admitted::Anybody;
 use crate::front::body;
 use crate::front::coding::{self, Coding};
@@ -159,6 +159,41 @@ impl<T: Type> Optional<T> {
     fn parse(&self) -> Result<body::Fields, Problem> {
         let nothing = self.bytes.iter().all(u8::is_ascii_whitespace);
         body::Fields::parse(if nothing { b"{}" } else { &self.bytes })
+    }
+}
+
+/// A request to load or unload a model, with parameters that mean nothing here: those that would change the model are refused.
+pub(super) struct LoadBody;
+
+impl<'a> ApiExtractor<'a> for LoadBody {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        LoadRequest::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        Some(Optional::<LoadRequest>::meta())
+    }
+
+    async fn from_request(
+        request: &'a poem::Request,
+        body: &mut poem::RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let mut fields = Optional::<LoadRequest>::read(request, body).await?.parse()?;
+        let parameters = fields.optional("parameters", |value| match value {
+            serde_json::Value::Object(parameters) => Ok(parameters),
+            _ => Err("must be an object".to_owned()),
+        });
+        fields.finish()?;
+        let changes = |name: &&String| *name == "config" || name.starts_with("file:");
+        match parameters.iter().flat_map(|parameters| parameters.keys()).find(changes) {
+            Some(_) => Err(crate::protocol::no_override("/parameters").into()),
+            None => Ok(Self),
+        }
     }
 }
 

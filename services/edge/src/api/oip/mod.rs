@@ -10,7 +10,7 @@ use bytes::Bytes;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path};
 
-use self::body::{IndexBody, InferBody, Inferred};
+use self::body::{IndexBody, InferBody, Inferred, LoadBody};
 use self::shown::{
     Health, IndexedView, Instances, ModelMetadataView, ModelNames, ModelReady, Predictions, ServerMetadataView,
     StatisticsView,
@@ -177,6 +177,39 @@ impl Api {
         Rendered::of(&indexed.into_iter().map(IndexedView::of).collect::<Vec<_>>())
     }
 
+    /// Load a model
+    ///
+    /// Workers hold its versions again that were unloaded; answers when they do.
+    #[oai(path = "/v2/repository/models/:model/load", method = "post", operation_id = "load_model")]
+    async fn load(
+        &self,
+        admitted: Admitted,
+        /// The model's name.
+        model: Path<String>,
+        _body: LoadBody,
+    ) -> Result<Rendered<Vec<IndexedView>>, Problem> {
+        let shared = self.0.get()?;
+        protocol::load(shared, &model, &admitted.caller).await?;
+        Rendered::of(&index_of(shared, &model))
+    }
+
+    /// Unload a model
+    ///
+    /// Workers let its versions go when what is under way is answered; their files stay. Not one with several versions of
+    /// which one was promoted, has a share or is a shadow: end that first.
+    #[oai(path = "/v2/repository/models/:model/unload", method = "post", operation_id = "unload_model")]
+    async fn unload(
+        &self,
+        admitted: Admitted,
+        /// The model's name.
+        model: Path<String>,
+        _body: LoadBody,
+    ) -> Result<Rendered<Vec<IndexedView>>, Problem> {
+        let shared = self.0.get()?;
+        protocol::unload(shared, &model, &admitted.caller).await?;
+        Rendered::of(&index_of(shared, &model))
+    }
+
     /// Ask a model, as V1 has it
     #[oai(path = "/v1/models/:model/instances", method = "post", operation_id = "predict_instances")]
     async fn instances(
@@ -198,6 +231,11 @@ impl Api {
         let answer = route.predict(rows, admitted.meta, &admitted.caller.grant).await?;
         Ok(Rendered::new(served.template.instances(&answer)))
     }
+}
+
+/// The versions of a model.
+fn index_of(shared: &Shared, model: &str) -> Vec<IndexedView> {
+    protocol::index(shared, false).into_iter().filter(|of| of.name == model).map(IndexedView::of).collect()
 }
 
 async fn infer(

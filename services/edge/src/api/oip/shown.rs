@@ -370,6 +370,16 @@ shown!(
 );
 
 shown!(
+    LoadRequest,
+    "LoadRequest",
+    MetaSchema {
+        properties: vec![parameters(Vec::new())],
+        ..MetaSchema::new("object")
+    },
+    prediction: false
+);
+
+shown!(
     Instances,
     "Instances",
     MetaSchema {
