@@ -1,5 +1,5 @@
 //! Takes the three files of Swagger UI that the documentation page needs out of the packaged archive, compressed as they
-//! are served.
+//! are served; and makes the types of the inference protocol's gRPC service.
 
 use std::error::Error;
 use std::io::{Cursor, Read, Write};
@@ -9,6 +9,26 @@ const FILES: [&str; 3] = ["swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=proto");
+    service()?;
+    page()
+}
+
+fn service() -> Result<(), Box<dyn Error>> {
+    let files = protox::compile(["proto/grpc_service.proto"], ["proto"])?;
+    tonic_prost_build::configure()
+        .build_client(false)
+        .build_transport(false)
+        // Calls that the edge does not have are unimplemented.
+        .generate_default_stubs(true)
+        .bytes(".")
+        // They are no documentation of Rust.
+        .disable_comments(["."])
+        .compile_fds(files)?;
+    Ok(())
+}
+
+fn page() -> Result<(), Box<dyn Error>> {
     let out = std::env::var("OUT_DIR")?;
     let archive = Cursor::new(utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED);
     let mut archive = zip::ZipArchive::new(archive)?;

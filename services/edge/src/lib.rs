@@ -9,8 +9,10 @@
 //! | [`identity`] | access tokens, API keys, revocation |
 //! | [`limits`] | rate-limit policies |
 //! | [`models`] | the catalog, rows from JSON, CSV and Arrow, the way to the workers |
+//! | [`grpc`] | the same protocol's calls over gRPC |
 //! | `api` | the handlers, and the OpenAPI document |
 //! | `document` | the OpenAPI document, with the models that its reader may see |
+//! | `protocol` | what the Open Inference Protocol asks, for its handlers over HTTP and gRPC |
 //! | `docs` | the documentation page |
 
 pub mod accept;
@@ -20,10 +22,12 @@ pub mod config;
 mod docs;
 mod document;
 pub mod front;
+pub mod grpc;
 pub mod identity;
 pub mod limits;
 pub mod models;
 pub mod operations;
+mod protocol;
 mod upload;
 
 use std::net::SocketAddr;
@@ -244,6 +248,7 @@ async fn build_front(
         limits: limits::Limits::new(&config.policies, client(Service::Limiter).await?, config.remember),
         flood: front::flood::Guard::new(&config.flood),
         proxies: front::address::Proxies::new(config.trusted_proxies.clone()),
+        grpc: grpc::Calls::new(Arc::clone(&shared)),
         api: api::endpoint(shared),
         docs: docs::Docs::new(),
         documents,

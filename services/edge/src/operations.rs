@@ -46,9 +46,12 @@ impl Operation {
 }
 
 const VERSION: &str = "/v1/models/{model}/versions/{version}";
+const V2_VERSION: &str = "/v2/models/{model}/versions/{version}";
+/// A path whose parameter is a part of a segment, and the one by which its handler is known.
+const INSTANCES: (&str, &str) = ("/v1/models/{model}:predict", "/v1/models/{model}/instances");
 
 /// Every operation; the most frequent first.
-pub static OPERATIONS: [Operation; 33] = [
+pub static OPERATIONS: [Operation; 50] = [
     operation("predict", Method::POST, "/predict", Needs(ModelsPredict)).refusing(&[404]),
     operation("predict_model", Method::POST, "/v1/models/{model}/predict", Needs(ModelsPredict)).refusing(&[404]),
     operation("predict_rows", Method::POST, "/v1/models/{model}/predict/rows", Needs(ModelsPredict)).refusing(&[404]),
@@ -57,6 +60,10 @@ pub static OPERATIONS: [Operation; 33] = [
     operation("explain_model", Method::POST, "/v1/models/{model}/explain", Needs(ModelsPredict)).refusing(&[404]),
     operation("explain_version", Method::POST, "/v1/models/{model}/versions/{version}/explain", Needs(ModelsPredict))
         .refusing(&[404]),
+    operation("infer_model", Method::POST, "/v2/models/{model}/infer", Needs(ModelsPredict)).refusing(&[404]),
+    operation("infer_version", Method::POST, "/v2/models/{model}/versions/{version}/infer", Needs(ModelsPredict))
+        .refusing(&[404]),
+    operation("predict_instances", Method::POST, INSTANCES.0, Needs(ModelsPredict)).refusing(&[404]),
     operation("token", Method::POST, "/token", Public).refusing(&[401, 403]),
     operation("encrypt", Method::POST, "/encrypt", Needs(CryptoEncrypt)),
     operation("decrypt", Method::POST, "/decrypt", Needs(CryptoDecrypt)),
@@ -75,6 +82,25 @@ pub static OPERATIONS: [Operation; 33] = [
     operation("end_split", Method::DELETE, "/v1/models/{model}/split", Needs(ModelsWrite)).refusing(&[404, 409]),
     operation("shadow_model", Method::PUT, "/v1/models/{model}/shadow", Needs(ModelsWrite)).refusing(&[404, 409]),
     operation("end_shadow", Method::DELETE, "/v1/models/{model}/shadow", Needs(ModelsWrite)).refusing(&[404, 409]),
+    operation("server_metadata", Method::GET, "/v2", Public),
+    operation("server_live", Method::GET, "/v2/health/live", Public),
+    operation("server_ready", Method::GET, "/v2/health/ready", Public),
+    operation("list_model_names", Method::GET, "/v2/models", Needs(ModelsRead)),
+    // Before those of a model, which may have this name: then it is asked by its version.
+    operation("all_statistics", Method::GET, "/v2/models/stats", Needs(ModelsRead)),
+    operation("model_metadata", Method::GET, "/v2/models/{model}", Needs(ModelsRead)).refusing(&[404]),
+    operation("model_ready", Method::GET, "/v2/models/{model}/ready", Needs(ModelsRead)).refusing(&[404]),
+    operation("model_statistics", Method::GET, "/v2/models/{model}/stats", Needs(ModelsRead)).refusing(&[404]),
+    operation("version_metadata", Method::GET, V2_VERSION, Needs(ModelsRead)).refusing(&[404]),
+    operation("version_ready", Method::GET, "/v2/models/{model}/versions/{version}/ready", Needs(ModelsRead))
+        .refusing(&[404]),
+    operation("version_statistics", Method::GET, "/v2/models/{model}/versions/{version}/stats", Needs(ModelsRead))
+        .refusing(&[404]),
+    operation("repository_index", Method::POST, "/v2/repository/index", Needs(ModelsRead)),
+    operation("load_model", Method::POST, "/v2/repository/models/{model}/load", Needs(ModelsWrite))
+        .refusing(&[404, 409]),
+    operation("unload_model", Method::POST, "/v2/repository/models/{model}/unload", Needs(ModelsWrite))
+        .refusing(&[404, 409]),
     operation("list_api_keys", Method::GET, "/v1/api-keys", Needs(AdminApiKeys)).refusing(&[413]),
     operation("create_api_key", Method::POST, "/v1/api-keys", Needs(AdminApiKeys)),
     operation("delete_api_key", Method::DELETE, "/v1/api-keys/{id}", Needs(AdminApiKeys)).refusing(&[404]),
@@ -134,6 +160,22 @@ pub fn allowed(path: &str) -> String {
     methods.join(", ")
 }
 
+/// As clients know the path of a handler, where that is another.
+pub fn told(handler: &str) -> Option<&'static str> {
+    (handler == INSTANCES.1).then_some(INSTANCES.0)
+}
+
+/// The path by which the handler of a request is known, where that is another.
+pub fn handled(operation: &Operation, path: &str) -> Option<String> {
+    let model = path.strip_suffix(":predict").filter(|_| operation.path == INSTANCES.0)?;
+    Some(format!("{model}/instances"))
+}
+
+/// Whether refusals at this path are those of the inference protocols, which have a member of their own.
+pub fn is_inference_protocol(path: &str) -> bool {
+    path == "/v2" || path.starts_with("/v2/") || (path.starts_with("/v1/models/") && path.ends_with(":predict"))
+}
+
 fn matches(template: &str, path: &str) -> bool {
     if !template.contains('{') {
         return template == path;
@@ -142,10 +184,16 @@ fn matches(template: &str, path: &str) -> bool {
     loop {
         match (wanted.next(), given.next()) {
             (None, None) => return true,
-            (Some(w), Some(g)) if w == g || (w.starts_with('{') && !g.is_empty()) => {}
+            (Some(w), Some(g)) if w == g || fits(w, g) => {}
             _ => return false,
         }
     }
+}
+
+/// Whether a segment is one of `{name}`, or of `{name}` and what follows it.
+fn fits(template: &str, segment: &str) -> bool {
+    let Some((_, after)) = template.strip_prefix('{').and_then(|name| name.split_once('}')) else { return false };
+    segment.strip_suffix(after).is_some_and(|value| !value.is_empty())
 }
 
 #[cfg(test)]
@@ -163,6 +211,10 @@ mod tests {
         assert_eq!(id(Method::GET, "/predict"), "405");
         assert_eq!(id(Method::POST, "/v1/models/iris/versions/1/predict"), "predict_version");
         assert_eq!(id(Method::HEAD, "/v1/models"), "list_models");
+        assert_eq!(id(Method::POST, "/v1/models/iris:predict"), "predict_instances");
+        assert_eq!(id(Method::POST, "/v1/models/:predict"), "405");
+        assert_eq!(id(Method::GET, "/v2/models/stats"), "all_statistics");
+        assert_eq!(id(Method::GET, "/v2/models/iris/stats"), "model_statistics");
         for unknown in ["", "/", "/v1", "/v1/models//predict", "/v1/models/iris/versions", "/predict/x"] {
             assert_eq!(id(Method::POST, unknown), "404", "{unknown}");
         }

@@ -9,9 +9,10 @@ use crate::error::Result;
 use crate::workspace;
 
 /// Crates that only some of ours may name, by the folder; tests may all.
-const ONLY: [(&str, &[&str]); 5] = [
+const ONLY: [(&str, &[&str]); 6] = [
     ("poem", &["services/edge"]),
     ("poem-openapi", &["services/edge"]),
+    ("tonic", &["services/edge"]),
     ("async-nats", &["common/bus"]),
     ("kameo", &["common/actor"]),
     ("hyper", &["services/edge", "common/runtime"]),

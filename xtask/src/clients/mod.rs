@@ -1,5 +1,5 @@
 //! The clients that are generated from the OpenAPI document: from the committed one, or from what a running server shows to
-//! whoever has a key; and their tests against a server with two models.
+//! whoever has a key; and those of the inference protocol that others have. Their tests against a server with two models.
 
 mod names;
 
@@ -13,6 +13,7 @@ use crate::command::{cargo, program, run_quietly, run_within};
 use crate::error::{Error, Result};
 use crate::openapi;
 use crate::server::{Limits, Server};
+use crate::setup;
 use crate::workspace::{self, Profile};
 
 const LIMIT: Duration = Duration::from_secs(180);
@@ -79,13 +80,29 @@ fn generate(document: &Path) -> Result {
 
 /// Generates from what a server with two models shows, checks the types of what uses it, and runs that against the server.
 pub(crate) fn test(binary: &Path) -> Result {
+    with_server(binary, against)?;
+    with_server(binary, inference)
+}
+
+fn with_server(binary: &Path, test: impl FnOnce(&Server) -> Result) -> Result {
     // Each client signs in.
     let server = Server::start_with(binary, Limits::None)?;
-    let tested = against(&server);
+    let tested = test(&server);
     if tested.is_err() {
         eprintln!("{}", server.log());
     }
     tested.and(server.stop())
+}
+
+/// Clients of other model servers, used as their documentation does.
+fn inference(server: &Server) -> Result {
+    for name in setup::INFERENCE_CLIENTS {
+        println!("clients: {name}");
+        let python = setup::inference_client(name).join("bin/python");
+        let test = clients().join(format!("open_inference/test_{name}.py"));
+        within(server.introduce(program(python).arg("-B").arg(test)))?;
+    }
+    Ok(())
 }
 
 fn against(server: &Server) -> Result {

@@ -20,7 +20,12 @@ pub(super) fn shows(method: &Method, path: &str, status: u16) -> bool {
 
 fn matches(template: &str, path: &str) -> bool {
     let (wanted, given): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
-    let fits = |(wanted, given): (&&str, &&str)| wanted == given || (wanted.starts_with('{') && !given.is_empty());
+    // A parameter may be followed by a text: `{model}:predict`.
+    let held = |wanted: &str, given: &str| {
+        let after = wanted.strip_prefix('{').and_then(|name| name.split_once('}'));
+        after.is_some_and(|(_, after)| given.strip_suffix(after).is_some_and(|value| !value.is_empty()))
+    };
+    let fits = |(wanted, given): (&&str, &&str)| wanted == given || held(wanted, given);
     wanted.len() == given.len() && wanted.iter().zip(&given).all(fits)
 }
 

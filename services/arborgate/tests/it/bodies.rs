@@ -194,7 +194,7 @@ async fn packed_bodies_are_unpacked_within_the_limit(system: &System) {
             assert!(problem(&answer, 413).contains("16777216"), "{}", answer.text());
         }
     }
-    for coding in ["br", "gzip, gzip", "deflate"] {
+    for coding in ["br", "gzip, gzip"] {
         let headers = [("Content-Type", "application/json"), ("Content-Encoding", coding)];
         let answer = Sent { path: PREDICT, headers: &headers, body: json.clone().into() }.to(system, 0, &who).await;
         assert!(problem(&answer, 415).contains("zstd"), "{}", answer.text());

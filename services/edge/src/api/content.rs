@@ -110,7 +110,8 @@ impl<'a, T: Shown> ApiExtractor<'a> for Content<T> {
     }
 
     fn request_meta() -> Option<MetaRequest> {
-        let description = Some("Of CSV and Arrow each feature is a column by its name. May be packed: gzip or zstd.");
+        let description =
+            Some("Of CSV and Arrow each feature is a column by its name. May be packed: gzip, zstd or deflate.");
         Some(MetaRequest { description, content: media::<T>(), required: true })
     }
 

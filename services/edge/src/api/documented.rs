@@ -11,7 +11,7 @@ use poem_openapi::registry::{
 
 use super::forms;
 use crate::front::problem;
-use crate::operations::{Access, OPERATIONS, Operation};
+use crate::operations::{self, Access, OPERATIONS, Operation};
 
 /// Any operation: a parameter in the query that it does not know, the guard against floods or a limit, a defect, and a
 /// policy that counts it while the limiter is busy, out of reach or silent.
@@ -37,6 +37,11 @@ pub(super) struct Documented<A>(pub A);
 impl<A: OpenApi> OpenApi for Documented<A> {
     fn meta() -> Vec<MetaApi> {
         let mut apis = A::meta();
+        for path in apis.iter_mut().flat_map(|api| &mut api.paths) {
+            if let Some(told) = operations::told(&path.path) {
+                path.path = told.to_owned();
+            }
+        }
         for operation in operations_of(&mut apis) {
             let known = OPERATIONS.iter().find(|known| operation.operation_id == Some(known.id));
             let statuses = refusals(known, operation.request.is_some());

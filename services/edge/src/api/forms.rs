@@ -50,20 +50,21 @@ macro_rules! shown {
         }
     };
 }
+pub(super) use shown;
 
-fn anything() -> MetaSchemaRef {
+pub(super) fn anything() -> MetaSchemaRef {
     MetaSchemaRef::Inline(Box::new(MetaSchema::ANY))
 }
 
-fn inline(schema: MetaSchema) -> MetaSchemaRef {
+pub(super) fn inline(schema: MetaSchema) -> MetaSchemaRef {
     MetaSchemaRef::Inline(Box::new(schema))
 }
 
-fn text(description: &'static str) -> MetaSchemaRef {
+pub(super) fn text(description: &'static str) -> MetaSchemaRef {
     inline(MetaSchema { description: Some(description), ..MetaSchema::new("string") })
 }
 
-fn list(of: MetaSchema) -> MetaSchema {
+pub(super) fn list(of: MetaSchema) -> MetaSchema {
     MetaSchema { items: Some(Box::new(inline(of))), ..MetaSchema::new("array") }
 }
 

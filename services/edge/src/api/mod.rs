@@ -8,6 +8,7 @@ mod encryption;
 mod forms;
 mod health;
 mod models;
+mod oip;
 mod payload;
 mod predict;
 mod rollout;
@@ -20,6 +21,8 @@ use arborgate_runtime::ops::Health;
 use poem::endpoint::BoxEndpoint;
 use poem::{EndpointExt, IntoEndpoint, Response};
 use poem_openapi::{LicenseObject, OpenApiService, Tags};
+
+pub(crate) use predict::Route;
 
 use crate::config::Config;
 use crate::front::problem;
@@ -52,6 +55,8 @@ enum Tag {
     Token,
     /// Ask models.
     Predictions,
+    /// Ask models by the Open Inference Protocol: tensors in JSON or binary. The same over gRPC on the same port.
+    OpenInference,
     /// Models and their versions.
     Models,
     /// Which version of a model answers.
@@ -64,8 +69,17 @@ enum Tag {
     Operations,
 }
 
-type Handlers =
-    (token::Api, predict::Api, models::Api, rollout::Api, encryption::Api, accounts::Api, health::Api, backup::Api);
+type Handlers = (
+    token::Api,
+    predict::Api,
+    oip::Api,
+    models::Api,
+    rollout::Api,
+    encryption::Api,
+    accounts::Api,
+    health::Api,
+    backup::Api,
+);
 type Apis = documented::Documented<Handlers>;
 
 const DESCRIPTION: &str = "Predictions of tree-ensemble models. Sign in at `POST /token` or send `X-API-Key`. Failures \
@@ -83,6 +97,7 @@ fn apis(shared: Option<Arc<Shared>>) -> Apis {
     documented::Documented((
         token::Api(shared.clone()),
         predict::Api(shared.clone()),
+        oip::Api(shared.clone()),
         models::Api(shared.clone()),
         rollout::Api(shared.clone()),
         encryption::Api(shared.clone()),

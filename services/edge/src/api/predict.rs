@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arborgate_contracts::{ErrorCode, Fault};
+use arborgate_bus::Meta;
+use arborgate_contracts::wire::Answer;
+use arborgate_contracts::{ErrorCode, Fault, ServiceError};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 
@@ -16,8 +18,9 @@ use crate::front::admitted::Admitted;
 use crate::front::problem::Problem;
 use crate::models::ask::{Ask, Purpose, kinds};
 use crate::models::catalog::{Served, Versions};
-use crate::models::rows::{self, Form, Reading};
+use crate::models::rows::{self, Form, Reading, Rows};
 use crate::models::shadow::Shadowing;
+use crate::models::traffic::Who;
 
 /// Contributions that an answer tells, at most: each has its feature's name beside it.
 const MOST_TOLD: usize = 1 << 20;
@@ -42,7 +45,7 @@ impl Api {
         let route = {
             let snapshot = shared.catalog.now();
             let versions = snapshot.default_model().ok_or_else(|| Problem::new(ErrorCode::NotFound, none))?;
-            Route::of(versions, &admitted)?
+            Route::of(versions, admitted.who())?
         };
         answer(shared, &route, admitted, output.0.as_deref(), body).await
     }
@@ -61,7 +64,7 @@ impl Api {
         body: Content<RowsRequest>,
     ) -> Result<Answered<RowsAnswer>, Problem> {
         let shared = self.0.get()?;
-        let route = find(shared, &model, |versions| Route::of(versions, &admitted))?;
+        let route = find(shared, &model, |versions| Route::of(versions, admitted.who()))?;
         answer(shared, &route, admitted, output.0.as_deref(), body).await
     }
 
@@ -79,7 +82,7 @@ impl Api {
         body: Content<ManyRows>,
     ) -> Result<Answered<ManyAnswers>, Problem> {
         let shared = self.0.get()?;
-        let route = find(shared, &model, |versions| Route::of(versions, &admitted))?;
+        let route = find(shared, &model, |versions| Route::of(versions, admitted.who()))?;
         answer(shared, &route, admitted, output.0.as_deref(), body).await
     }
 
@@ -117,7 +120,7 @@ impl Api {
         body: Content<ExplainRequest>,
     ) -> Result<Answered<Explanations>, Problem> {
         let shared = self.0.get()?;
-        let route = find(shared, &model, |versions| Route::of(versions, &admitted))?;
+        let route = find(shared, &model, |versions| Route::of(versions, admitted.who()))?;
         explain(shared, &route, admitted, top_k.0, body).await
     }
 
@@ -142,22 +145,22 @@ impl Api {
 }
 
 /// Where rows go.
-struct Route {
-    served: Arc<Served>,
+pub(crate) struct Route {
+    pub(crate) served: Arc<Served>,
     /// What is asked as well.
     shadow: Option<Arc<Shadowing>>,
 }
 
 impl Route {
     /// To the version that answers for the model.
-    fn of(versions: &Versions, admitted: &Admitted) -> Result<Self, Problem> {
+    pub(crate) fn of(versions: &Versions, who: Who<'_>) -> Result<Self, Problem> {
         let none = || Problem::new(ErrorCode::Unavailable, "every version of this model is unloaded");
-        let served = versions.choose(admitted.who()).cloned().ok_or_else(none)?;
+        let served = versions.choose(who).cloned().ok_or_else(none)?;
         Ok(Self { served, shadow: versions.shadow().cloned() })
     }
 
     /// To one by name.
-    fn to(versions: &Versions, version: &str) -> Result<Self, Problem> {
+    pub(crate) fn to(versions: &Versions, version: &str) -> Result<Self, Problem> {
         let none = "this model has no such version; GET /v1/models/{model} lists them";
         let served = versions.get(version).cloned().ok_or_else(|| Problem::new(ErrorCode::NotFound, none))?;
         if versions.rollout().is_some_and(|rollout| rollout.unloaded.contains_key(version)) {
@@ -165,6 +168,16 @@ impl Route {
             return Err(Problem::new(ErrorCode::Unavailable, detail));
         }
         Ok(Self { served, shadow: None })
+    }
+
+    /// What the rows give.
+    pub(crate) async fn predict(&self, rows: Rows, meta: Meta, grant: &Arc<str>) -> Result<Answer, ServiceError> {
+        let sample = self.shadow.as_ref().and_then(|shadow| shadow.sample(&rows, &self.served));
+        let answer = self.served.lane.predict(rows, meta, grant).await?;
+        if let Some(sample) = sample {
+            sample.compare(&answer, grant);
+        }
+        Ok(answer)
     }
 }
 
@@ -221,11 +234,7 @@ async fn send<B, T>(
     if reading.purpose == Purpose::Explain {
         check_told(served, rows.count as usize, asked)?;
     }
-    let sample = route.shadow.as_ref().and_then(|shadow| shadow.sample(&rows, served));
-    let answer = served.lane.predict(rows, admitted.meta, &admitted.caller.grant).await?;
-    if let Some(sample) = sample {
-        sample.compare(&answer, &admitted.caller.grant);
-    }
+    let answer = route.predict(rows, admitted.meta, &admitted.caller.grant).await?;
     let times = (answer.queued_us, answer.computed_us);
     match wants.form {
         Form::Json if many => Ok(Answered::json(served.template.many(&answer, asked), wants, times).await),

@@ -35,7 +35,7 @@ pub fn check_type(headers: &HeaderMap, wanted: &str) -> Result<(), Problem> {
 /// Reads a body whole, and unpacks it; the limit holds before and after.
 pub async fn read(body: &mut RequestBody, headers: &HeaderMap, limits: BodyLimits) -> Result<Bytes, Problem> {
     let coding = Coding::of(headers)?;
-    let bytes = read_sent(body, headers, limits).await?;
+    let bytes = read_as_sent(body, headers, limits).await?;
     match coding {
         None => Ok(bytes),
         // Boxed: the future of what is not packed stays small.
@@ -43,8 +43,8 @@ pub async fn read(body: &mut RequestBody, headers: &HeaderMap, limits: BodyLimit
     }
 }
 
-/// As it was sent.
-async fn read_sent(body: &mut RequestBody, headers: &HeaderMap, limits: BodyLimits) -> Result<Bytes, Problem> {
+/// Reads a body whole, as it was sent.
+pub async fn read_as_sent(body: &mut RequestBody, headers: &HeaderMap, limits: BodyLimits) -> Result<Bytes, Problem> {
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|bytes| bytes > limits.bytes as u64) {
         return Err(too_large(limits.bytes));

@@ -6,8 +6,9 @@ use std::io::{Cursor, Read, Write};
 use arborgate_contracts::{ErrorCode, ServiceError};
 use bytes::Bytes;
 use flate2::Compression;
+use flate2::bufread::ZlibDecoder;
 use flate2::read::MultiGzDecoder;
-use flate2::write::GzEncoder;
+use flate2::write::{GzEncoder, ZlibEncoder};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::problem::Problem;
@@ -26,6 +27,8 @@ pub enum Coding {
     Gzip,
     /// RFC 8878.
     Zstd,
+    /// RFC 1950, which HTTP calls deflate.
+    Deflate,
 }
 
 impl Coding {
@@ -34,11 +37,12 @@ impl Coding {
         match self {
             Self::Gzip => "gzip",
             Self::Zstd => "zstd",
+            Self::Deflate => "deflate",
         }
     }
 
     fn find(name: &str) -> Option<Self> {
-        [(Self::Gzip, "gzip"), (Self::Gzip, "x-gzip"), (Self::Zstd, "zstd")]
+        [(Self::Gzip, "gzip"), (Self::Gzip, "x-gzip"), (Self::Zstd, "zstd"), (Self::Deflate, "deflate")]
             .into_iter()
             .find_map(|(coding, known)| name.eq_ignore_ascii_case(known).then_some(coding))
     }
@@ -64,16 +68,24 @@ impl Coding {
             .any(|(name, quality)| quality > 0.0 && (name == "*" || Self::find(name) == Some(Self::Gzip)))
     }
 
-    /// The one that an answer may have, by `Accept-Encoding`; of equals Zstandard.
+    /// Of what a client likes equally, the one of the greatest is taken.
+    fn rank(self) -> u8 {
+        match self {
+            Self::Deflate => 0,
+            Self::Gzip => 1,
+            Self::Zstd => 2,
+        }
+    }
+
+    /// The one that an answer may have, by `Accept-Encoding`; of equals Zstandard, then gzip.
     pub fn wanted(headers: &HeaderMap) -> Option<Self> {
         let mut best: Option<(f32, Self)> = None;
         for list in headers.get_all(header::ACCEPT_ENCODING) {
             for entry in list.to_str().unwrap_or_default().split(',') {
                 let (name, quality) = quality(entry);
                 let Some(coding) = Self::find(name).filter(|_| quality > 0.0) else { continue };
-                let better = best.is_none_or(|(than, other)| {
-                    quality > than || (quality == than && coding == Self::Zstd && other == Self::Gzip)
-                });
+                let better = best
+                    .is_none_or(|(than, other)| quality > than || (quality == than && coding.rank() > other.rank()));
                 if better {
                     best = Some((quality, coding));
                 }
@@ -93,7 +105,7 @@ pub fn quality(entry: &str) -> (&str, f32) {
 }
 
 fn unknown() -> Problem {
-    let detail = "a body may be packed by 'Content-Encoding: gzip' or 'zstd', once, or not at all";
+    let detail = "a body may be packed by 'Content-Encoding: gzip', 'zstd' or 'deflate', once, or not at all";
     Problem::new(ErrorCode::BadRequest, detail).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
 }
 
@@ -106,7 +118,9 @@ pub async fn unpacked(body: Bytes, coding: Coding, limit: usize) -> Result<Bytes
 fn unpack(body: &[u8], coding: Coding, limit: usize) -> Result<Bytes, Problem> {
     let name = coding.name();
     let broken = |_| Problem::new(ErrorCode::BadRequest, format!("the body is no {name}, or is cut off"));
+    let mut rest = body;
     let reader: Box<dyn Read> = match coding {
+        Coding::Deflate => Box::new(ZlibDecoder::new(&mut rest)),
         Coding::Gzip => Box::new(MultiGzDecoder::new(body)),
         Coding::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(Cursor::new(body)).map_err(broken)?;
@@ -119,6 +133,10 @@ fn unpack(body: &[u8], coding: Coding, limit: usize) -> Result<Bytes, Problem> {
     if whole.len() > limit {
         let detail = format!("the body is over the limit of {limit} bytes when it is unpacked");
         return Err(Problem::new(ErrorCode::TooLarge, detail));
+    }
+    // It ends by itself, whatever follows.
+    if coding == Coding::Deflate && !rest.is_empty() {
+        return Err(Problem::new(ErrorCode::BadRequest, "the body goes on after its deflate has ended"));
     }
     Ok(whole.into())
 }
@@ -141,6 +159,11 @@ fn pack(body: &[u8], coding: Coding) -> std::io::Result<Vec<u8>> {
             encoder.finish()
         }
         Coding::Zstd => zstd::bulk::compress(body, ZSTD_LEVEL),
+        Coding::Deflate => {
+            let mut encoder = ZlibEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+            encoder.write_all(body)?;
+            encoder.finish()
+        }
     }
 }
 
@@ -150,7 +173,7 @@ mod tests {
 
     use super::*;
 
-    const BOTH: [Coding; 2] = [Coding::Gzip, Coding::Zstd];
+    const ALL: [Coding; 3] = [Coding::Gzip, Coding::Zstd, Coding::Deflate];
 
     fn headers(name: header::HeaderName, values: &[&str]) -> HeaderMap {
         values.iter().map(|value| (name.clone(), HeaderValue::from_str(value).unwrap())).collect()
@@ -165,10 +188,11 @@ mod tests {
             (&["gzip"], Some(Coding::Gzip)),
             (&["X-GZIP"], Some(Coding::Gzip)),
             (&[" zstd "], Some(Coding::Zstd)),
+            (&["deflate"], Some(Coding::Deflate)),
         ] {
             assert_eq!(of(values).unwrap(), coding, "{values:?}");
         }
-        for values in [&["br"][..], &["gzip, gzip"], &["gzip", "gzip"], &["deflate"], &["gzipx"]] {
+        for values in [&["br"][..], &["gzip, gzip"], &["gzip", "gzip"], &["gzipx"]] {
             assert_eq!(of(values).unwrap_err().status(), StatusCode::UNSUPPORTED_MEDIA_TYPE, "{values:?}");
         }
     }
@@ -181,6 +205,8 @@ mod tests {
             (&["identity, br"], None),
             (&["gzip, deflate, br, zstd"], Some(Coding::Zstd)),
             (&["zstd;q=0.5, gzip"], Some(Coding::Gzip)),
+            (&["deflate, gzip"], Some(Coding::Gzip)),
+            (&["deflate"], Some(Coding::Deflate)),
             (&["gzip;q=0", "zstd;q=0.0"], None),
             (&["zstd;q=x, gzip;q=0.9"], Some(Coding::Zstd)),
             (&["*"], None),
@@ -191,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_bomb_is_stopped_at_the_limit() {
-        for coding in BOTH {
+        for coding in ALL {
             let bomb = pack(&vec![b' '; 64 << 20], coding).unwrap();
             assert!(bomb.len() < 500_000, "{}", bomb.len());
             let refused = unpack(&bomb, coding, 1 << 20).unwrap_err();
@@ -206,7 +232,7 @@ mod tests {
 
     #[test]
     fn what_is_cut_off_or_followed_by_something_is_refused() {
-        for coding in BOTH {
+        for coding in ALL {
             let whole = pack(b"{\"rows\":[[1,2,3]]}", coding).unwrap();
             for end in 1..whole.len() {
                 let refused = unpack(&whole[..end], coding, 1 << 20).unwrap_err();
@@ -220,14 +246,14 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_packed_is_unpacked(body in proptest::collection::vec(any::<u8>(), 1..5000)) {
-            for coding in BOTH {
+            for coding in ALL {
                 prop_assert_eq!(&unpack(&pack(&body, coding).unwrap(), coding, 5000).unwrap()[..], &body[..]);
             }
         }
 
         #[test]
         fn no_bytes_make_it_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
-            for coding in BOTH {
+            for coding in ALL {
                 let _ = unpack(&body, coding, 1000);
             }
         }

@@ -29,6 +29,7 @@ use tracing::Instrument;
 use crate::BodySizes;
 use crate::docs;
 use crate::document;
+use crate::grpc;
 use crate::identity::{Authenticator, Caller, sends_credential};
 use crate::limits::{Headers, Limits};
 use crate::models::traffic::StickyHeaders;
@@ -47,6 +48,8 @@ pub struct Front {
     pub flood: flood::Guard,
     /// Whose forwarded headers are believed.
     pub proxies: address::Proxies,
+    /// The calls of gRPC.
+    pub grpc: grpc::Calls,
     /// The handlers.
     pub api: BoxEndpoint<'static, Response>,
     /// The page and its files.
@@ -86,9 +89,17 @@ impl Front {
         let id = request_id::of(request.headers());
         let head = request.method() == Method::HEAD;
         fold_slash(&mut request);
-        let found = operations::find(request.method(), request.uri().path());
+        let call = grpc::is_call(&request);
+        let path = request.uri().path();
+        let found = if call { grpc::find(path) } else { operations::find(request.method(), path) };
+        let protocol = operations::is_inference_protocol(request.uri().path());
         let span = span(found.name(), &request);
-        let mut response = self.go_on(found, request, peer).instrument(span).await;
+        let mut response = self.go_on(found, request, peer, call).instrument(span).await;
+        if call {
+            response = grpc::refusal(response);
+        } else if protocol {
+            response = problem::with_error(response);
+        }
         security::write(response.headers_mut(), self.hsts);
         // A legal id is a legal header value.
         if let Ok(value) = HeaderValue::try_from(id.as_str()) {
@@ -103,14 +114,15 @@ impl Front {
         response
     }
 
-    async fn go_on(&self, found: Match, request: Request, peer: &Peer) -> Response {
+    async fn go_on(&self, found: Match, request: Request, peer: &Peer, call: bool) -> Response {
         let address = match self.let_in(&request, peer) {
             Ok(address) => address,
             Err(problem) => return problem.into_response(),
         };
         match found {
-            Match::Operation(operation) => self.operate(operation, request, address).await,
+            Match::Operation(operation) => self.operate(operation, request, address, call).await,
             Match::OtherMethod => other_method(operations::allowed(request.uri().path())).into_response(),
+            Match::Unknown if call => grpc::unknown().into_response(),
             Match::Unknown if request.uri().path() == document::PATH => self.document(&request, address).await,
             Match::Unknown => self.docs.answer(&request).unwrap_or_else(|| unknown().into_response()),
         }
@@ -125,7 +137,13 @@ impl Front {
         Ok(Some(address))
     }
 
-    async fn operate(&self, operation: &'static Operation, mut request: Request, address: Option<IpAddr>) -> Response {
+    async fn operate(
+        &self,
+        operation: &'static Operation,
+        mut request: Request,
+        address: Option<IpAddr>,
+        call: bool,
+    ) -> Response {
         if *request.method() == Method::HEAD {
             request.set_method(Method::GET);
         }
@@ -140,12 +158,17 @@ impl Front {
                 return response;
             }
         };
-        let meta = Meta { trace, ..Meta::within(self.timeout) };
+        let timeout = if call { grpc::timeout(request.headers()) } else { None };
+        let meta = Meta { trace, ..Meta::within(timeout.map_or(self.timeout, |of| of.min(self.timeout))) };
         let sticky = self.sticky.of(request.headers());
         let admission = Admission { caller, meta, sizes: self.sizes, sticky };
         request.extensions_mut().insert(Anybody::new(admission));
+        if let Some(path) = operations::handled(operation, request.uri().path()) {
+            set_path(&mut request, &path);
+        }
         let mut response = match self.queries.check(operation, request.uri().query()) {
             Err(problem) => problem.into_response(),
+            Ok(()) if call => Box::pin(self.grpc.call(request)).await,
             Ok(()) => self.api.call(request).await.unwrap_or_else(refusal_of),
         };
         limits.write(response.headers_mut());
@@ -224,9 +247,15 @@ fn fold_slash(request: &mut Request) {
     if folded.len() == path.len() || folded.is_empty() {
         return;
     }
+    let folded = folded.to_owned();
+    set_path(request, &folded);
+}
+
+/// Another path, with the same query.
+fn set_path(request: &mut Request, path: &str) {
     let text = match request.uri().query() {
-        Some(query) => format!("{folded}?{query}"),
-        None => folded.to_owned(),
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
     };
     if let Ok(uri) = text.parse::<Uri>() {
         *request.uri_mut() = uri;

@@ -1,6 +1,7 @@
 //! Problem details (RFC 9457): what a caller reads of every failure. The one place that maps an `ErrorCode` to HTTP.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use arborgate_bus::CallError;
 use arborgate_contracts::{ErrorCode, Fault, ServiceError};
@@ -66,6 +67,34 @@ impl Problem {
         Self { status: Some(status), ..self }
     }
 
+    /// The body; `error` is what the Open Inference Protocol has beside the rest.
+    fn json(&self, error: Option<String>) -> Vec<u8> {
+        let status = self.status();
+        let body = Body {
+            kind: "about:blank",
+            title: status.canonical_reason().unwrap_or_default(),
+            status: status.as_u16(),
+            detail: &self.detail,
+            code: self.code,
+            errors: &self.faults,
+            error,
+        };
+        // Plain texts and numbers always have a JSON.
+        serde_json::to_vec(&body).unwrap_or_default()
+    }
+
+    /// All of it in one text, for callers that read nothing else.
+    pub fn whole(&self) -> String {
+        const MOST: usize = 16;
+        if self.faults.len() < 2 {
+            return self.detail.clone().into_owned();
+        }
+        let told: Vec<String> =
+            self.faults.iter().take(MOST).map(|of| format!("{}: {}", of.pointer, of.detail)).collect();
+        let more = if self.faults.len() > MOST { "; …" } else { "" };
+        format!("{}: {}{more}", self.detail.trim_end_matches("; see errors"), told.join("; "))
+    }
+
     /// The status that the caller gets.
     pub fn status(&self) -> StatusCode {
         self.status.unwrap_or(status_of(self.code))
@@ -115,22 +144,18 @@ struct Body<'a> {
     code: ErrorCode,
     #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
     errors: &'a [Fault],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
 }
+
+/// What was refused, beside the answer that says so, for who has to say it otherwise.
+#[derive(Debug, Clone)]
+pub struct Refused(pub Arc<Problem>);
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.status();
-        let title = status.canonical_reason().unwrap_or_default();
-        let body = Body {
-            kind: "about:blank",
-            title,
-            status: status.as_u16(),
-            detail: &self.detail,
-            code: self.code,
-            errors: &self.faults,
-        };
-        // Plain texts and numbers always have a JSON.
-        let json = serde_json::to_vec(&body).unwrap_or_default();
+        let json = self.json(None);
         let mut response = Response::builder().status(status).body(json);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -141,16 +166,32 @@ impl IntoResponse for Problem {
         if let Some(ms) = self.retry_after_ms {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000).max(1)));
         }
-        if let Some(Ok(allow)) = self.allow.map(HeaderValue::try_from) {
+        if let Some(Ok(allow)) = self.allow.as_deref().map(HeaderValue::try_from) {
             headers.insert(header::ALLOW, allow);
         }
+        response.extensions_mut().insert(Refused(Arc::new(self)));
         response
     }
 }
 
+/// A refusal as the Open Inference Protocol has it: with `error` beside its other members.
+pub(crate) fn with_error(mut response: Response) -> Response {
+    if let Some(Refused(problem)) = response.extensions().get::<Refused>().cloned() {
+        response.set_body(problem.json(Some(problem.whole())));
+    }
+    response
+}
+
 impl From<Problem> for poem::Error {
     fn from(problem: Problem) -> Self {
-        Self::from_response(problem.into_response())
+        let response = problem.into_response();
+        let refused = response.extensions().get::<Refused>().cloned();
+        let mut error = Self::from_response(response);
+        // An error takes what it is given by itself for the response's own.
+        if let Some(refused) = refused {
+            error.set_data(refused);
+        }
+        error
     }
 }
 
@@ -219,6 +260,7 @@ impl ApiResponse for Problem {
                     ("detail", text("What is wrong, and what would be right.")),
                     ("code", text("The kind of failure, for programs.")),
                     ("errors", MetaSchemaRef::Inline(Box::new(errors))),
+                    ("error", text("All of it in one text; only of the Open Inference Protocol's operations.")),
                 ],
                 ..MetaSchema::new("object")
             }

@@ -10,6 +10,18 @@ pub enum Purpose {
     Predict,
     /// Their predictions are explained.
     Explain,
+    /// They are predicted, and come as the V1 inference protocol of KServe has them.
+    Instances,
+}
+
+impl Purpose {
+    /// The field of a body that holds rows.
+    pub fn rows(self) -> &'static str {
+        match self {
+            Self::Predict | Self::Explain => "rows",
+            Self::Instances => "instances",
+        }
+    }
 }
 
 /// What a request asks for beside its rows.
@@ -25,7 +37,7 @@ impl Ask {
     /// Unless anything is said.
     pub fn of(purpose: Purpose) -> Self {
         let asked = match purpose {
-            Purpose::Predict => Asked::DEFAULT,
+            Purpose::Predict | Purpose::Instances => Asked::DEFAULT,
             Purpose::Explain => Asked::CONTRIBUTIONS,
         };
         Self { asked, top_k: None }

@@ -19,6 +19,8 @@ use super::gather::{Lane, Limits};
 use super::render::Template;
 use super::rows::Signature;
 use super::shadow::{self, Shadowing};
+use super::statistics::Statistics;
+use super::tensors::Outputs;
 use super::traffic::{StickyHeaders, Traffic, Who};
 use super::workers::Workers;
 
@@ -30,6 +32,8 @@ pub struct Served {
     pub signature: Signature,
     /// What its answers look like.
     pub template: Template,
+    /// What it takes and gives as tensors.
+    pub tensors: Outputs,
     /// The way to its workers.
     pub lane: Arc<Lane>,
     /// When it was registered, as the bucket counts.
@@ -254,13 +258,17 @@ impl Reader {
             return Some(model);
         }
         let manifest = known(entry, entry.json::<Manifest>(), |manifest| manifest.format <= MANIFEST_FORMAT)?;
-        let served = Arc::new(self.served(manifest, entry.revision));
+        let before = next.models.get(&manifest.model).and_then(|versions| versions.by_name.get(&manifest.version));
+        // What was counted of the same bytes goes on.
+        let before = before.filter(|before| before.manifest.digest == manifest.digest);
+        let statistics = before.map(|before| Arc::clone(before.lane.statistics())).unwrap_or_default();
+        let served = Arc::new(self.served(manifest, entry.revision, statistics));
         let (model, version) = (served.manifest.model.clone(), served.manifest.version.clone());
         next.models.entry(model.clone()).or_default().by_name.insert(version, served);
         Some(model)
     }
 
-    fn served(&self, manifest: Manifest, revision: u64) -> Served {
+    fn served(&self, manifest: Manifest, revision: u64, statistics: Arc<Statistics>) -> Served {
         let manifest = Arc::new(manifest);
         let header = BatchHeader {
             model: manifest.model.clone(),
@@ -274,9 +282,10 @@ impl Reader {
             let default = manifest.reply_row(Asked::DEFAULT);
             Box::new(move |asked| if asked == Asked::DEFAULT { default } else { manifest.reply_row(asked) })
         };
-        let lane = Arc::new(Lane::new(self.bus.clone(), header, reply_row, workers, self.limits));
+        let lane = Arc::new(Lane::new(self.bus.clone(), header, reply_row, workers, self.limits, statistics));
         let (signature, template) = (Signature::new(&manifest.features, manifest.task), Template::new(&manifest));
-        Served { manifest, signature, template, lane, revision, held: AtomicBool::new(false) }
+        let tensors = Outputs::new(&manifest);
+        Served { manifest, signature, template, tensors, lane, revision, held: AtomicBool::new(false) }
     }
 }
 

@@ -13,6 +13,7 @@ use futures_util::future::try_join_all;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::rows::Rows;
+use super::statistics::Statistics;
 use super::workers::Workers;
 
 /// How long a lost bus is waited for: its client may find another server. Longer would only hold the caller up.
@@ -57,6 +58,7 @@ pub struct Lane {
     reply_row: ReplyRow,
     workers: Workers,
     limits: Limits,
+    statistics: Arc<Statistics>,
     state: parking_lot::Mutex<State>,
     parts: Semaphore,
 }
@@ -66,9 +68,16 @@ pub type ReplyRow = Box<dyn Fn(Asked) -> usize + Send + Sync>;
 
 impl Lane {
     /// A way over `bus` to `workers`.
-    pub fn new(bus: Bus, header: BatchHeader, reply_row: ReplyRow, workers: Workers, limits: Limits) -> Self {
+    pub fn new(
+        bus: Bus,
+        header: BatchHeader,
+        reply_row: ReplyRow,
+        workers: Workers,
+        limits: Limits,
+        statistics: Arc<Statistics>,
+    ) -> Self {
         let parts = Semaphore::new(limits.in_flight.max(1));
-        Self { bus, header, reply_row, workers, limits, state: parking_lot::Mutex::default(), parts }
+        Self { bus, header, reply_row, workers, limits, statistics, state: parking_lot::Mutex::default(), parts }
     }
 
     /// Who answers for the version.
@@ -85,8 +94,23 @@ impl Lane {
         (room / row).min(self.limits.message_rows)
     }
 
+    /// What was asked of it.
+    pub fn statistics(&self) -> &Arc<Statistics> {
+        &self.statistics
+    }
+
     /// Predictions for the rows of one request.
     pub async fn predict(self: &Arc<Self>, rows: Rows, meta: Meta, grant: &Arc<str>) -> Result<Answer, ServiceError> {
+        let begun = Instant::now();
+        let outcome = self.ask(rows, meta, grant).await;
+        match &outcome {
+            Ok(answer) => self.statistics.answered(answer, begun.elapsed()),
+            Err(_) => self.statistics.failed(begun.elapsed()),
+        }
+        outcome
+    }
+
+    async fn ask(self: &Arc<Self>, rows: Rows, meta: Meta, grant: &Arc<str>) -> Result<Answer, ServiceError> {
         let asked = rows.ask.asked;
         let fits = self.part_rows(asked, grant);
         if fits == 0 {
@@ -172,6 +196,7 @@ impl Lane {
             let hopeless = lost_at.is_some_and(|at| at.elapsed() >= BUS_PATIENCE);
             let failure = match outcome {
                 Ok(reply) => {
+                    self.statistics.executed();
                     batch = settle(batch, reply);
                     if batch.is_empty() {
                         return;
@@ -352,7 +377,7 @@ mod tests {
         let header = BatchHeader { model: "m".parse().unwrap(), version: "1".parse().unwrap(), columns: 1 };
         let workers = Workers::new(directory, header.model.clone(), header.version.clone(), String::new());
         let limits = Limits { attempt: Duration::from_secs(2), message_rows: 8, waiting_rows: 8, in_flight: 1 };
-        let lane = Arc::new(Lane::new(bus.clone(), header, Box::new(|_| 8), workers, limits));
+        let lane = Arc::new(Lane::new(bus.clone(), header, Box::new(|_| 8), workers, limits, Arc::default()));
         bus.close().await;
         let rows = Rows { count: 1, values: vec![1.0], many: false, ask: Ask::of(Purpose::Predict) };
         let meta = Meta::within(Duration::from_secs(60));

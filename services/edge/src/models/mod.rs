@@ -7,5 +7,7 @@ pub mod gather;
 pub mod render;
 pub mod rows;
 pub mod shadow;
+pub mod statistics;
+pub mod tensors;
 pub mod traffic;
 mod workers;

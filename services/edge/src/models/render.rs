@@ -99,6 +99,34 @@ impl Template {
         out
     }
 
+    /// Many rows' answer as the V1 inference protocol of KServe has it: what is predicted, and nothing else.
+    pub fn instances(&self, answer: &Answer) -> Vec<u8> {
+        let rows = (answer.rows as usize).max(1);
+        let mut out = Vec::with_capacity(32 + rows * 8);
+        out.extend_from_slice(b"{\"predictions\":[");
+        let mut values = answer.values.chunks((answer.values.len() / rows).max(1));
+        let mut labels = answer.labels.chunks((answer.labels.len() / rows).max(1));
+        for i in 0..answer.rows {
+            if i > 0 {
+                out.push(b',');
+            }
+            self.predicted(&mut out, values.next().unwrap_or_default(), labels.next().unwrap_or_default());
+        }
+        out.extend_from_slice(b"]}");
+        out
+    }
+
+    /// The class as the file has it, or the values.
+    fn predicted(&self, out: &mut Vec<u8>, values: &[f64], labels: &[u32]) {
+        let class = |i: usize| self.classes.get(i)?.get(*labels.get(i)? as usize);
+        match self.task {
+            Task::Regression => list(out, self.outputs, |out, i| number(out, values.get(i).copied())),
+            Task::Classification | Task::OutlierDetection => {
+                list(out, self.outputs, |out, i| out.extend_from_slice(class(i).map_or(b"null", |(value, _)| value)));
+            }
+        }
+    }
+
     fn row(&self, out: &mut Vec<u8>, values: &[f64], labels: &[u32], ask: Ask) {
         let Ask { asked, .. } = ask;
         if asked == Asked::DEFAULT {
@@ -137,17 +165,16 @@ impl Template {
     fn prediction(&self, out: &mut Vec<u8>, values: &[f64], labels: &[u32]) {
         out.extend_from_slice(b"\"prediction\":");
         let class = |i: usize| self.classes.get(i)?.get(*labels.get(i)? as usize);
+        self.predicted(out, values, labels);
         match self.task {
-            Task::Regression => list(out, self.outputs, |out, i| number(out, values.get(i).copied())),
+            Task::Regression => {}
             Task::OutlierDetection => {
-                out.extend_from_slice(class(0).map_or(b"null", |(value, _)| value));
                 out.extend_from_slice(b",\"label\":");
                 out.extend_from_slice(class(0).map_or(b"null", |(_, label)| label));
                 out.extend_from_slice(b",\"score\":");
                 number(out, values.first().copied());
             }
             Task::Classification => {
-                list(out, self.outputs, |out, i| out.extend_from_slice(class(i).map_or(b"null", |(value, _)| value)));
                 out.extend_from_slice(b",\"label\":");
                 list(out, self.outputs, |out, i| out.extend_from_slice(class(i).map_or(b"null", |(_, label)| label)));
             }

@@ -6,6 +6,7 @@ mod column;
 mod options;
 mod plain;
 mod table;
+mod tensors;
 mod visit;
 
 use std::collections::HashMap;
@@ -22,6 +23,8 @@ pub(crate) use column::EXACT;
 use column::{Column, Scalar};
 use plain::Bound;
 use visit::Body;
+
+pub use tensors::from_tensors;
 
 /// Faults that are told of one request; more are counted.
 const TOLD: usize = 64;
@@ -223,7 +226,7 @@ impl<'s> Reader<'s> {
     }
 
     fn pointer(&self, name: Option<&str>) -> String {
-        let row = self.at.row.map_or(String::new(), |row| format!("/rows/{row}"));
+        let row = self.at.row.map_or(String::new(), |row| format!("/{}/{row}", self.reading.purpose.rows()));
         match (name, &self.at.cell) {
             (Some(name), _) => format!("{row}/{}", pointer_token(name)),
             (None, Cell::Column(column)) => format!("{row}/{}", pointer_token(self.signature.name(*column))),

@@ -23,7 +23,8 @@ pub(super) fn read(body: &[u8], columns: &[Bound], signature: &Signature, readin
     let mut text = Text { rest: body };
     text.take(b'{')?;
     text.peek()?;
-    text.rest = text.rest.strip_prefix(b"\"rows\"")?;
+    let name = text.rest.strip_prefix(b"\"")?.strip_prefix(reading.purpose.rows().as_bytes())?;
+    text.rest = name.strip_prefix(b"\"")?;
     text.take(b':')?;
     text.take(b'[')?;
     let mut values = Vec::new();

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::options::{Given, Name};
 use super::{At, Cell, Reader, Scalar, unknown};
+use crate::models::ask::Purpose;
 
 pub(super) const EXPECTED: &str = "an object: one row as {\"feature\": value, …}, or {\"rows\": [row, …]}";
 
@@ -29,7 +30,7 @@ impl<'de> Visitor<'de> for Body<'_, '_> {
         while let Some(()) = map.next_key_seed(Key { reader, next: &mut next, top: true })? {
             if matches!(reader.at.cell, Cell::None) && reader.many {
                 if fields > 0 {
-                    return Err(A::Error::custom(ALONE));
+                    return Err(A::Error::custom(alone(reader)));
                 }
                 reader.values.clear();
                 map.next_value_seed(ManyRows(reader))?;
@@ -42,6 +43,9 @@ impl<'de> Visitor<'de> for Body<'_, '_> {
             fields += 1;
             map.next_value_seed(Value(reader))?;
         }
+        if reader.reading.purpose == Purpose::Instances {
+            return Err(A::Error::custom("'instances' must be a list of rows"));
+        }
         if !reader.reading.alone {
             return Err(A::Error::custom("'rows' is missing; must be a list of rows"));
         }
@@ -50,12 +54,17 @@ impl<'de> Visitor<'de> for Body<'_, '_> {
     }
 }
 
-const ALONE: &str = "'rows' must be the body's only field, beside what is asked of them";
+fn alone(reader: &Reader<'_>) -> &'static str {
+    match reader.reading.purpose {
+        Purpose::Predict | Purpose::Explain => "'rows' must be the body's only field, beside what is asked of them",
+        Purpose::Instances => "'instances' must be the body's only field",
+    }
+}
 
 /// Options may stand there as well; names of features mean nothing.
 fn after_rows<'de, A: MapAccess<'de>>(reader: &mut Reader<'_>, mut map: A) -> Result<(), A::Error> {
     while let Some(name) = map.next_key::<std::borrow::Cow<'_, str>>()? {
-        let option = Name::find(&name, reader.reading.purpose).ok_or_else(|| A::Error::custom(ALONE))?;
+        let option = Name::find(&name, reader.reading.purpose).ok_or_else(|| A::Error::custom(alone(reader)))?;
         reader.at = At { row: None, cell: Cell::Option(option) };
         map.next_value_seed(Given(reader, option))?;
     }
@@ -101,6 +110,13 @@ impl Visitor<'_> for Key<'_, '_> {
     fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<(), E> {
         let reader = self.reader;
         reader.at.cell = Cell::None;
+        if self.top && reader.reading.purpose == Purpose::Instances {
+            if name != "instances" {
+                return Err(E::custom(alone(reader)));
+            }
+            reader.many = true;
+            return Ok(());
+        }
         let Some(column) = reader.signature.find(name, *self.next) else {
             if self.top && name == "rows" {
                 reader.many = true;
@@ -184,14 +200,18 @@ impl<'de> Visitor<'de> for ManyRows<'_, '_> {
                 if seq.next_element::<IgnoredAny>()?.is_none() {
                     break;
                 }
-                return Err(A::Error::custom(format!("'rows' must be at most {} rows", reader.reading.most)));
+                return Err(A::Error::custom(format!(
+                    "'{}' must be at most {} rows",
+                    reader.reading.purpose.rows(),
+                    reader.reading.most
+                )));
             }
             if seq.next_element_seed(OneRow(reader))?.is_none() {
                 break;
             }
         }
         if reader.rows == 0 {
-            return Err(A::Error::custom("'rows' must be at least one row"));
+            return Err(A::Error::custom(format!("'{}' must be at least one row", reader.reading.purpose.rows())));
         }
         Ok(())
     }
