@@ -29,7 +29,7 @@ window = "1m"
 
 [[edge.policies]]
 name = "predict"
-operations = ["predict", "predict_model"]
+operations = ["predict", "predict_model", "infer_model"]
 by = "principal"
 permits = 100000000
 window = "1m"
