@@ -12,7 +12,7 @@
 //! | [`registry`], [`signature`] | the manifest of a model version; what its uploader says of it |
 //! | [`rollout`] | which version of a model answers |
 //! | [`provenance`] | what a signature of an artifact says |
-//! | [`bucket`] | every bucket and what it needs |
+//! | [`bucket`], [`queue`] | every bucket and every work queue, and what each needs |
 //! | [`permission`] | permissions, roles, and which role holds what |
 //! | [`deadline`], [`trace`] | what every request carries |
 //! | [`error`] | one `ErrorCode` for the system |
@@ -30,6 +30,7 @@ pub mod operation;
 pub mod permission;
 pub mod presence;
 pub mod provenance;
+pub mod queue;
 pub mod registry;
 pub mod rollout;
 pub mod signature;
