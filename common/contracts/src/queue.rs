@@ -17,3 +17,6 @@ pub struct QueueSpec {
     /// How often a message is worked on. After that it is delivered only to be given up.
     pub max_deliver: u32,
 }
+
+/// Every queue.
+pub const ALL: [&QueueSpec; 2] = [&crate::jobs::JOBS, &crate::jobs::CHUNKS];

@@ -18,7 +18,7 @@ const ONLY: [(&str, &[&str]); 5] = [
 ];
 
 /// Crates of ours that know no transport and no runtime.
-const PLAIN: [&str; 3] = ["common/contracts", "common/forest", "common/tables"];
+const PLAIN: [&str; 4] = ["common/contracts", "common/forest", "common/scoring", "common/tables"];
 
 const TRANSPORTS: [&str; 6] = ["tokio", "hyper", "poem", "async-nats", "reqwest", "kameo"];
 
