@@ -18,6 +18,7 @@ mod connections;
 mod documents;
 mod encryption;
 mod failure;
+mod jobs;
 mod lifecycle;
 mod limits;
 mod logs;

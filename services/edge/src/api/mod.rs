@@ -7,6 +7,7 @@ mod documented;
 mod encryption;
 mod forms;
 mod health;
+mod jobs;
 mod models;
 mod payload;
 mod predict;
@@ -36,6 +37,8 @@ pub(crate) struct Shared {
     pub bus: Bus,
     /// Artifacts.
     pub objects: Objects,
+    /// Large work.
+    pub jobs: crate::jobs::Jobs,
     /// The services.
     pub auth: Client,
     /// The services.
@@ -52,6 +55,8 @@ enum Tag {
     Token,
     /// Ask models.
     Predictions,
+    /// Ask models for many rows: a file in, a file out.
+    Jobs,
     /// Models and their versions.
     Models,
     /// Which version of a model answers.
@@ -64,8 +69,17 @@ enum Tag {
     Operations,
 }
 
-type Handlers =
-    (token::Api, predict::Api, models::Api, rollout::Api, encryption::Api, accounts::Api, health::Api, backup::Api);
+type Handlers = (
+    token::Api,
+    predict::Api,
+    jobs::Api,
+    models::Api,
+    rollout::Api,
+    encryption::Api,
+    accounts::Api,
+    health::Api,
+    backup::Api,
+);
 type Apis = documented::Documented<Handlers>;
 
 const DESCRIPTION: &str = "Predictions of tree-ensemble models. Sign in at `POST /token` or send `X-API-Key`. Failures \
@@ -83,6 +97,7 @@ fn apis(shared: Option<Arc<Shared>>) -> Apis {
     documented::Documented((
         token::Api(shared.clone()),
         predict::Api(shared.clone()),
+        jobs::Api(shared.clone()),
         models::Api(shared.clone()),
         rollout::Api(shared.clone()),
         encryption::Api(shared.clone()),

@@ -142,22 +142,22 @@ impl Api {
 }
 
 /// Where rows go.
-struct Route {
-    served: Arc<Served>,
+pub(super) struct Route {
+    pub(super) served: Arc<Served>,
     /// What is asked as well.
     shadow: Option<Arc<Shadowing>>,
 }
 
 impl Route {
     /// To the version that answers for the model.
-    fn of(versions: &Versions, admitted: &Admitted) -> Result<Self, Problem> {
+    pub(super) fn of(versions: &Versions, admitted: &Admitted) -> Result<Self, Problem> {
         let none = || Problem::new(ErrorCode::Unavailable, "every version of this model is unloaded");
         let served = versions.choose(admitted.who()).cloned().ok_or_else(none)?;
         Ok(Self { served, shadow: versions.shadow().cloned() })
     }
 
     /// To one by name.
-    fn to(versions: &Versions, version: &str) -> Result<Self, Problem> {
+    pub(super) fn to(versions: &Versions, version: &str) -> Result<Self, Problem> {
         let none = "this model has no such version; GET /v1/models/{model} lists them";
         let served = versions.get(version).cloned().ok_or_else(|| Problem::new(ErrorCode::NotFound, none))?;
         if versions.rollout().is_some_and(|rollout| rollout.unloaded.contains_key(version)) {
@@ -169,7 +169,11 @@ impl Route {
 }
 
 /// Something of a model's versions, or 404.
-fn find<T>(shared: &Shared, model: &str, choose: impl FnOnce(&Versions) -> Result<T, Problem>) -> Result<T, Problem> {
+pub(super) fn find<T>(
+    shared: &Shared,
+    model: &str,
+    choose: impl FnOnce(&Versions) -> Result<T, Problem>,
+) -> Result<T, Problem> {
     let none = "there is no such model; GET /v1/models lists what there is";
     let snapshot = shared.catalog.now();
     choose(snapshot.model(model).ok_or_else(|| Problem::new(ErrorCode::NotFound, none))?)
