@@ -145,7 +145,7 @@ impl Queue {
         self.0.publish(id, payload).await
     }
 
-    /// Waits for a message that nobody has. May be dropped at any time. While there is no connection it waits; an error is
+    /// Waits for a message that nobody has. May be dropped at any time; what was on its way then is delivered again. While there is no connection it waits; an error is
     /// final.
     pub async fn next(&self) -> Result<Delivery, StoreError> {
         self.0.next().await

@@ -275,6 +275,12 @@ impl JetStream {
         self.api::<serde::de::IgnoredAny>(format!("$JS.API.STREAM.PURGE.{stream}"), body.into()).await.map(drop)
     }
 
+    /// Removes the messages of a subject up to a sequence, that one included.
+    pub(super) async fn purge_up_to(&self, stream: &str, subject: &str, sequence: u64) -> Result<(), JsError> {
+        let body = json!({ "filter": subject, "seq": sequence.saturating_add(1) }).to_string();
+        self.api::<serde::de::IgnoredAny>(format!("$JS.API.STREAM.PURGE.{stream}"), body.into()).await.map(drop)
+    }
+
     /// Makes a stream when it is not there; one that is stays as it is.
     pub(super) async fn make(&self, config: stream::Config) -> Result<(), JsError> {
         let name = config.name.clone();

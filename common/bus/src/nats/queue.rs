@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use serde_json::json;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::feed::{Place, nanos};
 use super::jetstream::{JetStream, JsError, expecting};
@@ -100,27 +100,24 @@ impl WorkQueue {
         Instant::now() + self.js.link.request_timeout
     }
 
-    /// Asks for one message, and hands it to who waits. Who waits no more gets none: what was on its way is given back.
-    async fn pull(self, mut to: oneshot::Sender<Result<Message, AskError>>) {
-        let mut replies = match self.ask_for_one().await {
-            Ok(replies) => replies,
-            Err(error) => return drop(to.send(Err(error))),
+    /// Asks for one message, and hands it to who waits; none: there was none. One that comes for nobody is given back, when
+    /// it is dropped: to end the request earlier would lose what is on its way just then.
+    async fn pull(self, to: oneshot::Sender<Result<Option<Delivery>, AskError>>) {
+        let pulled = match self.ask_for_one().await {
+            Ok(mut replies) => self.reply(&mut replies).await,
+            Err(error) => Err(error),
         };
-        let pulled = tokio::select! {
-            biased;
-            reply = self.reply(&mut replies) => to.send(reply),
-            () = to.closed() => {
-                // Ends when the server sends nothing to it any more.
-                let ended = replies.drain().await;
-                match timeout(PULL, replies.next()).await {
-                    Ok(Some(message)) if ended.is_ok() => Err(Ok(message)),
-                    _ => return,
-                }
+        let taken = match pulled {
+            Ok(message) if message.status.is_none() => Ok(self.delivery(message)),
+            Ok(Message { status: Some(StatusCode::NOT_FOUND | StatusCode::TIMEOUT), .. }) => Ok(None),
+            // Too many wait, or the leader changes.
+            Ok(_) => {
+                sleep(PAUSE).await;
+                Ok(None)
             }
+            Err(error) => Err(error),
         };
-        if let Err(Ok(Message { reply: Some(reply), status: None, .. })) = pulled {
-            InHand { queue: self, reply }.abandon();
-        }
+        drop(to.send(taken));
     }
 
     /// On an inbox of its own: a message comes under its own subject, from which the connection's inbox does not know who
@@ -266,15 +263,10 @@ impl QueueBackend for WorkQueue {
             // A task of its own: when this is dropped, what comes all the same is given back.
             tokio::spawn(self.clone().pull(sender));
             match receiver.await {
-                Ok(Ok(Message { status: Some(StatusCode::NOT_FOUND | StatusCode::TIMEOUT), .. })) => {}
-                Ok(Ok(message)) if message.status.is_none() => {
-                    if let Some(delivery) = self.delivery(message) {
-                        return Ok(delivery);
-                    }
-                }
-                // Too many wait, or the leader changes.
-                Ok(Ok(_)) | Err(_) => sleep(PAUSE).await,
+                Ok(Ok(Some(delivery))) => return Ok(delivery),
+                Ok(Ok(None)) => {}
                 Ok(Err(error)) => self.recover(error).await?,
+                Err(_) => sleep(PAUSE).await,
             }
         }
     }

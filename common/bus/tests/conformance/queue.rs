@@ -183,7 +183,8 @@ async fn one_id_is_there_once(f: Fixture) {
     nothing_comes(&one).await;
     // Done is done: the same is new work.
     assert_eq!(put(&two, "a").await, Added::New);
-    assert_eq!(take(&one).await.attempt, 1);
+    // Perhaps not the first time: it may have been on its way to who stopped waiting just now.
+    assert_eq!(take(&one).await.payload, "a");
 }
 
 async fn a_full_queue_refuses_and_recovers(f: Fixture) {
