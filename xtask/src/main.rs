@@ -14,6 +14,7 @@ mod parity;
 mod schemathesis;
 mod server;
 mod setup;
+mod show;
 mod test;
 mod workspace;
 
@@ -70,6 +71,11 @@ enum Task {
         #[arg(long)]
         nats: bool,
     },
+    /// Show at full size what the tests hold at a small one
+    Show {
+        #[command(subcommand)]
+        what: Show,
+    },
     /// Compare predictions of random models with those of the libraries that made them
     Parity(parity::Options),
     /// Compare with what users would otherwise take, in one run
@@ -82,6 +88,16 @@ enum Task {
         /// Where
         #[arg(default_value = "certs")]
         folder: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+enum Show {
+    /// A job of five million rows over NATS, of which a worker and the edge are killed: complete, and as `score` has it
+    Jobs {
+        /// Rows
+        #[arg(long, default_value_t = 5_000_000)]
+        rows: u64,
     },
 }
 
@@ -106,6 +122,7 @@ fn main() -> ExitCode {
         Task::Schemathesis(options) => schemathesis::run(&options),
         Task::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Task::Load { script, nats } => load::run(script, nats),
+        Task::Show { what: Show::Jobs { rows } } => setup::run().and_then(|()| show::jobs(rows)),
         Task::Parity(options) => parity::run(&options),
         Task::Bench { what: Bench::Edge } => bench::edge::run(),
         Task::Bench { what: Bench::Serve } => bench::serve::run(),

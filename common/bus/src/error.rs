@@ -95,6 +95,12 @@ pub enum StoreError {
     /// Too many changes wait already; this one was not made.
     #[error("the queue of changes is full")]
     Full,
+    /// The work queue holds as many messages as it may; this one was not added.
+    #[error("the queue {queue} is full")]
+    QueueFull {
+        /// Which.
+        queue: String,
+    },
     /// No object can have this name.
     #[error(
         "{name:?} can not name an object: 1 to 255 of A-Z, a-z, 0-9, '.', '_', '-' and '/', no part empty, '.' or '..'"

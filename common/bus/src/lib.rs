@@ -7,6 +7,7 @@
 //! | [`Bus`] | request-reply with queue groups and deadlines; publish and subscribe |
 //! | [`Bucket`] | key-value with revisions, compare-and-set, watches, expiry |
 //! | [`Objects`] | large artifacts, streamed |
+//! | [`Queue`] | durable work, each message to one of those who take it, until it is acknowledged |
 //! | [`Client`] | typed calls to a service: which instance, how often, how long |
 //! | [`Presence`], [`Directory`] | how instances make themselves known, and who knows them |
 
@@ -18,6 +19,7 @@ pub mod metrics;
 pub mod nats;
 mod objects;
 mod presence;
+mod queue;
 mod store;
 mod transport;
 
@@ -26,5 +28,6 @@ pub use error::{BusError, RequestError, StoreError};
 pub use follow::{Follower, follow};
 pub use objects::{ObjectInfo, ObjectReader, ObjectStream, Objects, ObjectsBackend};
 pub use presence::{Directory, Peer, Presence};
+pub use queue::{Added, Delivery, Lease, Queue, QueueBackend};
 pub use store::{Bucket, BucketBackend, Change, Entry, Watch, to_json};
 pub use transport::{Bus, Handler, Incoming, Meta, Serving, ServingGuard, Subscription, Transport};

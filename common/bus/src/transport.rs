@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arborgate_contracts::bucket::BucketSpec;
+use arborgate_contracts::queue::QueueSpec;
 use arborgate_contracts::{Deadline, ServiceError, Subject, TraceContext};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::error::{BusError, RequestError, StoreError};
 use crate::objects::Objects;
+use crate::queue::Queue;
 use crate::store::Bucket;
 
 /// What every request carries beside its payload.
@@ -123,6 +125,10 @@ pub trait Transport: Send + Sync + 'static {
     async fn objects(&self, bucket: &'static str) -> Result<Objects, StoreError>;
     /// See [`Bus::create_objects`].
     async fn create_objects(&self, bucket: &'static str) -> Result<Objects, StoreError>;
+    /// See [`Bus::queue`].
+    async fn queue(&self, spec: &'static QueueSpec) -> Result<Queue, StoreError>;
+    /// See [`Bus::create_queue`].
+    async fn create_queue(&self, spec: &'static QueueSpec) -> Result<Queue, StoreError>;
     /// See [`Bus::close`].
     async fn close(&self);
 }
@@ -193,6 +199,16 @@ impl Bus {
     /// Opens an object store and makes it when it is not there.
     pub async fn create_objects(&self, bucket: &'static str) -> Result<Objects, StoreError> {
         self.0.create_objects(bucket).await
+    }
+
+    /// Opens a work queue that was made before.
+    pub async fn queue(&self, spec: &'static QueueSpec) -> Result<Queue, StoreError> {
+        self.0.queue(spec).await
+    }
+
+    /// Opens a work queue and makes it when it is not there.
+    pub async fn create_queue(&self, spec: &'static QueueSpec) -> Result<Queue, StoreError> {
+        self.0.create_queue(spec).await
     }
 
     /// Sends what is buffered and closes. Requests under way fail with [`BusError::Closed`].

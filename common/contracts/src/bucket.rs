@@ -57,11 +57,24 @@ pub const LIMITS: BucketSpec = BucketSpec {
     max_value: 256 << 10,
 };
 
-/// Every bucket, in the order in which they are made.
-pub const ALL: [&BucketSpec; 8] = [&META, &USERS, &API_KEYS, &SIGNING_KEYS, &STANDINGS, &KEYRING, &MODELS, &LIMITS];
+/// [`crate::jobs::Job`]s and their progress. Whoever finds one expired removes it; this is for what nobody finds, and for
+/// what NATS keeps of deletions.
+pub const JOBS: BucketSpec = BucketSpec {
+    name: "jobs",
+    storage: Storage::Disk,
+    history: 1,
+    max_age: Some(Duration::from_secs(35 * 86_400)),
+    max_value: 64 << 10,
+};
 
-/// The object store's bucket: model artifacts.
+/// Every bucket, in the order in which they are made.
+pub const ALL: [&BucketSpec; 9] =
+    [&META, &USERS, &API_KEYS, &SIGNING_KEYS, &STANDINGS, &KEYRING, &MODELS, &JOBS, &LIMITS];
+
+/// The object store's bucket of model artifacts.
 pub const ARTIFACTS: &str = "artifacts";
+/// The object store's bucket of what jobs read and write: see [`crate::jobs::Files`].
+pub const JOB_FILES: &str = "job-files";
 
 /// The format of all state that this binary writes.
 pub const STATE_FORMAT: u32 = 1;

@@ -12,7 +12,8 @@
 //! | [`registry`], [`signature`] | the manifest of a model version; what its uploader says of it |
 //! | [`rollout`] | which version of a model answers |
 //! | [`provenance`] | what a signature of an artifact says |
-//! | [`bucket`] | every bucket and what it needs |
+//! | [`jobs`] | large work: its records, files and messages |
+//! | [`bucket`], [`queue`] | every bucket and every work queue, and what each needs |
 //! | [`permission`] | permissions, roles, and which role holds what |
 //! | [`deadline`], [`trace`] | what every request carries |
 //! | [`error`] | one `ErrorCode` for the system |
@@ -24,12 +25,14 @@ pub mod crypto;
 pub mod deadline;
 pub mod error;
 pub mod inference;
+pub mod jobs;
 pub mod limiter;
 pub mod name;
 pub mod operation;
 pub mod permission;
 pub mod presence;
 pub mod provenance;
+pub mod queue;
 pub mod registry;
 pub mod rollout;
 pub mod signature;
@@ -39,7 +42,7 @@ pub mod wire;
 
 pub use deadline::Deadline;
 pub use error::{ErrorCode, Fault, ServiceError};
-pub use name::{InstanceId, ModelName, RequestId, UserName, Version};
+pub use name::{InstanceId, JobId, ModelName, RequestId, UserName, Version};
 pub use operation::{Operation, Repeat, Service};
 pub use subject::{Key, Subject};
 pub use trace::TraceContext;

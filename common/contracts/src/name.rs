@@ -121,7 +121,32 @@ name!(
     |t| t.len() >= 8 && made_of(t, 32, b"") && !t.bytes().any(|b| b.is_ascii_uppercase())
 );
 
+name!(
+    /// A job's id.
+    JobId, "a job's id",
+    "32 of 0-9 and a-f",
+    |t| t.len() == 32 && t.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+);
+
+impl JobId {
+    /// Of a number that nobody can guess.
+    pub fn of_number(number: u128) -> Self {
+        Self(format!("{number:032x}").into())
+    }
+}
+
+impl From<&JobId> for RequestId {
+    fn from(job: &JobId) -> Self {
+        Self(Arc::clone(&job.0))
+    }
+}
+
 impl RequestId {
+    /// Of a chunk of a job, delivered for the `round`th time.
+    pub fn of_chunk(job: &JobId, chunk: u32, round: u32) -> Self {
+        Self(format!("{job}.{chunk}.{round}").into())
+    }
+
     /// Of a number that the caller drew at random: 32 hex digits.
     pub fn of_number(number: u128) -> Self {
         Self(format!("{number:032x}").into())

@@ -33,11 +33,14 @@ pub enum Permission {
     /// Take and restore backups.
     #[serde(rename = "admin:backup")]
     AdminBackup,
+    /// See, cancel and remove everybody's jobs, but not their results.
+    #[serde(rename = "admin:jobs")]
+    AdminJobs,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ModelsPredict,
         Self::ModelsRead,
         Self::ModelsWrite,
@@ -47,6 +50,7 @@ impl Permission {
         Self::AdminUsers,
         Self::AdminApiKeys,
         Self::AdminBackup,
+        Self::AdminJobs,
     ];
 
     /// The name, as tokens and documents write it.
@@ -61,6 +65,7 @@ impl Permission {
             Self::AdminUsers => "admin:users",
             Self::AdminApiKeys => "admin:api-keys",
             Self::AdminBackup => "admin:backup",
+            Self::AdminJobs => "admin:jobs",
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::name::{InstanceId, ModelName, Version};
+use crate::name::{InstanceId, ModelName, RequestId, Version};
 use crate::operation::Service;
 
 /// The version of subjects and messages, second token of each subject.
@@ -72,6 +72,11 @@ impl Subject {
     /// Where a newcomer asks the instances of a service to announce themselves now.
     pub fn roll_call(service: Service) -> Self {
         Self::build(&["roll-call", service.as_str()])
+    }
+
+    /// A message of a work queue.
+    pub fn queued(queue: &str, id: &RequestId) -> Self {
+        Self::build(&["queue", queue, id.as_str()])
     }
 
     /// A subject for a conformance test, below a level that no service uses.

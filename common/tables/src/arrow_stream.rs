@@ -1,5 +1,6 @@
-//! Reads the stream format of Apache Arrow IPC, as pandas and polars write it, from bytes in memory. Batches are views of those
-//! bytes; a block has as many rows as are wanted, whatever the stream's batches have.
+//! Reads the stream format of Apache Arrow IPC, as pandas and polars write it, from bytes in memory, of which batches are
+//! views, or from a file, of which one batch is in memory. A block has as many rows as are wanted at most, whatever the
+//! stream's batches have.
 
 use arrow_array::RecordBatch;
 use arrow_buffer::Buffer;
@@ -9,16 +10,54 @@ use bytes::Bytes;
 use crate::array::{self, guarded, kind};
 use crate::block::{Block, Float, block};
 use crate::column::{Column, Take, Width};
+use crate::csv_file::Input;
 use crate::error::Error;
 use crate::read::{Order, Reader};
+
+/// Bytes of a file that are read at once.
+const PIECE: usize = 1 << 20;
 
 /// A stream whose schema was read.
 #[derive(Debug)]
 pub(crate) struct ArrowTable {
     decoder: StreamDecoder,
     rest: Buffer,
+    /// Where the rest comes from, if not all of it is there.
+    more: Option<More>,
     /// The batch that was read with the schema, and the rows of it that were given.
     batch: Option<RecordBatch>,
+}
+
+#[derive(Debug)]
+struct More {
+    from: Box<dyn Input>,
+    /// Bytes of a batch, at most.
+    most: u64,
+    /// Bytes read since the last one.
+    read: u64,
+}
+
+impl More {
+    /// The next bytes; none at the end.
+    fn next(&mut self) -> Result<Buffer, String> {
+        if self.read > self.most {
+            let megabytes = self.most >> 20;
+            return Err(format!("a batch has more than {megabytes} MiB; write it in smaller ones"));
+        }
+        let mut piece = vec![0; PIECE];
+        let mut filled = 0;
+        while let Some(free) = piece.get_mut(filled..).filter(|free| !free.is_empty()) {
+            match self.from.read(free) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        piece.truncate(filled);
+        self.read += filled as u64;
+        Ok(Buffer::from(piece))
+    }
 }
 
 fn refused(message: &str) -> Error {
@@ -33,14 +72,47 @@ fn refused(message: &str) -> Error {
 
 impl ArrowTable {
     pub(crate) fn open(bytes: Bytes) -> Result<(Self, Vec<Column>), Error> {
-        let (mut decoder, mut rest) = (StreamDecoder::new(), Buffer::from(bytes));
-        let first = guarded(|| decoder.decode(&mut rest).map_err(|error| error.to_string()));
-        let batch = first.map_err(|message| refused(&message))?;
-        let schema = decoder.schema().ok_or_else(|| refused("it has no schema"))?;
+        Self::begin(Buffer::from(bytes), None)
+    }
+
+    pub(crate) fn open_file(from: Box<dyn Input>, most: u64) -> Result<(Self, Vec<Column>), Error> {
+        Self::begin(Buffer::from(Vec::<u8>::new()), Some(More { from, most, read: 0 }))
+    }
+
+    fn begin(rest: Buffer, more: Option<More>) -> Result<(Self, Vec<Column>), Error> {
+        let mut table = Self { decoder: StreamDecoder::new(), rest, more, batch: None };
+        let first = guarded(|| {
+            while table.batch.is_none() && table.decoder.schema().is_none() {
+                table.batch = table.step()?;
+                if table.rest.is_empty() && !table.refill()? {
+                    break;
+                }
+            }
+            Ok(())
+        });
+        first.map_err(|message| refused(&message))?;
+        let schema = table.decoder.schema().ok_or_else(|| refused("it has no schema"))?;
         let column =
             |field: &arrow_schema::FieldRef| Column { name: Some(field.name().clone()), kind: kind(field.data_type()) };
         let columns = schema.fields().iter().map(column).collect();
-        Ok((Self { decoder, rest, batch }, columns))
+        Ok((table, columns))
+    }
+
+    /// Decodes what is there, up to the next batch.
+    fn step(&mut self) -> Result<Option<RecordBatch>, String> {
+        let batch = self.decoder.decode(&mut self.rest).map_err(|error| error.to_string())?;
+        if let (Some(_), Some(more)) = (&batch, &mut self.more) {
+            more.read = 0;
+        }
+        Ok(batch)
+    }
+
+    /// More bytes; false: there are none.
+    fn refill(&mut self) -> Result<bool, String> {
+        if let Some(more) = &mut self.more {
+            self.rest = more.next()?;
+        }
+        Ok(!self.rest.is_empty())
     }
 
     pub(crate) fn read(self, order: Order) -> ArrowReader {
@@ -52,11 +124,12 @@ impl ArrowTable {
         loop {
             let batch = match self.batch.take() {
                 Some(batch) => Some(batch),
-                None => self.decoder.decode(&mut self.rest).map_err(|error| error.to_string())?,
+                None => self.step()?,
             };
             match batch {
                 Some(batch) if batch.num_rows() > 0 => return Ok(Some(batch)),
                 Some(_) => {}
+                None if self.refill()? => {}
                 None => return self.decoder.finish().map(|()| None).map_err(|error| error.to_string()),
             }
         }

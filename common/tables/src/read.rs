@@ -37,7 +37,14 @@ impl Table {
     /// # Errors
     /// [`Error`], for what is no such file.
     pub fn open(path: &Path, format: Format) -> Result<Self, Error> {
-        let file = File::open(path).map_err(Error::Read)?;
+        Self::of_file(File::open(path).map_err(Error::Read)?, format)
+    }
+
+    /// The same of a file that is open, at its beginning.
+    ///
+    /// # Errors
+    /// [`Error`], for what is no such file.
+    pub fn of_file(file: File, format: Format) -> Result<Self, Error> {
         let about = file.metadata().map_err(Error::Read)?;
         if !about.is_file() {
             return Err(Error::NoFile);
@@ -84,6 +91,15 @@ impl Table {
     /// [`Error`], for what is none.
     pub fn arrow(bytes: Bytes) -> Result<Self, Error> {
         let (table, columns) = ArrowTable::open(bytes)?;
+        Self::new(Source::Arrow(Box::new(table)), columns)
+    }
+
+    /// The same in a file that is open, at its beginning. A batch is held whole; one of more than `batch` bytes is refused.
+    ///
+    /// # Errors
+    /// [`Error`], for what is none.
+    pub fn arrow_file(file: File, batch: u64) -> Result<Self, Error> {
+        let (table, columns) = ArrowTable::open_file(Box::new(file), batch)?;
         Self::new(Source::Arrow(Box::new(table)), columns)
     }
 

@@ -113,7 +113,8 @@ impl Writer {
 }
 
 impl Columns {
-    pub(crate) fn count(&self) -> usize {
+    /// How many there are.
+    pub fn count(&self) -> usize {
         match self {
             Self::Numbers(names) => names.len(),
             Self::OneOf(columns) => columns.len(),

@@ -195,3 +195,37 @@ proptest! {
         }
     }
 }
+
+fn read_file(bytes: &[u8], most: u64) -> Result<Vec<Block>, Error> {
+    let mut file = tempfile::tempfile().unwrap();
+    std::io::Write::write_all(&mut file, bytes).unwrap();
+    std::io::Seek::rewind(&mut file).unwrap();
+    let table = Table::arrow_file(file, most)?;
+    let wanted = all(&table);
+    table.blocks(wanted, Width::Double, NonZeroUsize::new(1000).unwrap())?.collect()
+}
+
+fn large(batches: usize, rows: usize) -> Vec<u8> {
+    let column =
+        |seed: usize| Arc::new(Float64Array::from_iter_values((0..rows).map(|row| (row * seed) as f64))) as ArrayRef;
+    stream(&(1..=batches).map(|seed| vec![("a", column(seed)), ("b", column(seed + 7))]).collect::<Vec<_>>())
+}
+
+#[test]
+fn a_file_is_read_as_bytes_are() {
+    for bytes in [large(1, 300_000), large(5, 100_000), large(200, 7), large(1, 0)] {
+        let (memory, file) = (read(&bytes, 1000).unwrap(), read_file(&bytes, 8 << 20).unwrap());
+        assert!(bits(&memory) == bits(&file));
+    }
+}
+
+#[test]
+fn a_file_that_is_cut_off_or_has_a_batch_too_large_is_refused() {
+    let bytes = large(3, 200_000);
+    for cut in [3, 100, bytes.len() / 2, bytes.len() - 100] {
+        let refused = read_file(&bytes[..cut], 64 << 20).unwrap_err().to_string();
+        assert!(refused.contains("damaged") || refused.contains("no Arrow IPC stream"), "{refused}");
+    }
+    let refused = read_file(&bytes, 2 << 20).unwrap_err().to_string();
+    assert!(refused.contains("a batch has more than 2 MiB; write it in smaller ones"), "{refused}");
+}

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use arborgate_bus::local::{Config, LocalBus};
 use arborgate_bus::{
-    Bucket, Bus, BusError, Handler, Meta, Objects, RequestError, Serving, StoreError, Subscription, Transport,
+    Bucket, Bus, BusError, Handler, Meta, Objects, Queue, RequestError, Serving, StoreError, Subscription, Transport,
 };
 use arborgate_contracts::Subject;
 use arborgate_contracts::bucket::BucketSpec;
+use arborgate_contracts::queue::QueueSpec;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -89,6 +90,14 @@ impl<F: Faults> Transport for Faulty<F> {
 
     async fn create_objects(&self, bucket: &'static str) -> Result<Objects, StoreError> {
         self.bus.create_objects(bucket).await
+    }
+
+    async fn queue(&self, spec: &'static QueueSpec) -> Result<Queue, StoreError> {
+        self.bus.queue(spec).await
+    }
+
+    async fn create_queue(&self, spec: &'static QueueSpec) -> Result<Queue, StoreError> {
+        self.bus.create_queue(spec).await
     }
 
     async fn close(&self) {

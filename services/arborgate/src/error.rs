@@ -177,12 +177,20 @@ pub(crate) enum Error {
     /// A server refused.
     #[error("{0}")]
     Refused(String),
+    /// A server, or what stands before it, can not answer now.
+    #[error("{0}")]
+    Busy(String),
     /// Not ready, says the process that was asked.
     #[error("not ready: {0}")]
     NotReady(String),
 }
 
 impl Error {
+    /// Whether the same may succeed a little later.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::Unreached { .. } | Self::Busy(_))
+    }
+
     /// Of a service.
     pub(crate) fn service<E: std::error::Error + Send + Sync + 'static>(name: &'static str) -> impl FnOnce(E) -> Self {
         move |source| Self::Service { name, source: Box::new(source) }

@@ -1,4 +1,4 @@
-//! What a first start makes, each thing once: buckets, the administrator, the encryption keyring, the demonstration
+//! What a first start makes, each thing once: buckets and queues, the administrator, the encryption keyring, the demonstration
 //! model, and last the record that says that the state is whole. What is there is left alone.
 
 use std::time::Duration;
@@ -7,8 +7,9 @@ use arborgate_auth::Seeded;
 use arborgate_bus::{Bus, StoreError, to_json};
 use arborgate_contracts::ErrorCode;
 use arborgate_contracts::auth::{Password, Principal};
-use arborgate_contracts::bucket::{ALL, ARTIFACTS, META, Meta, STATE_FORMAT, meta_key};
+use arborgate_contracts::bucket::{ALL, ARTIFACTS, JOB_FILES, META, Meta, STATE_FORMAT, meta_key};
 use arborgate_contracts::inference::Register;
+use arborgate_contracts::queue;
 use arborgate_contracts::signature::{GivenFeature, GivenFeatures, GivenSignature};
 use arborgate_runtime::master_key::MasterKey;
 use bytes::Bytes;
@@ -44,6 +45,10 @@ pub(crate) async fn prepare(bus: &Bus, settings: &Settings, master: &MasterKey) 
     for spec in ALL {
         bus.create_bucket(spec).await?;
     }
+    for spec in queue::ALL {
+        bus.create_queue(spec).await?;
+    }
+    bus.create_objects(JOB_FILES).await?;
     let objects = bus.create_objects(ARTIFACTS).await?;
     let administrator = administrator(bus, settings).await?;
     arborgate_crypto::seed(bus, master).await.map_err(Error::service("crypto"))?;

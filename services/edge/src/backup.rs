@@ -1,5 +1,6 @@
 //! Backups: every bucket and every artifact as one tar stream, and back. Secrets in it stay wrapped by the master key,
-//! which is not in it. What passes with time (the limiter's logs) is left out.
+//! which is not in it. What passes with time (jobs and their
+//! files, the limiter's logs) is left out.
 //!
 //! Entries: `arborgate/backup.json` first ([`Header`]), `buckets/<name>/<key>` and `artifacts/<name>`, then
 //! `arborgate/end.json`, whose absence says that the stream was cut off.
@@ -7,7 +8,7 @@
 mod read;
 mod write;
 
-use arborgate_contracts::bucket::{ALL, BucketSpec, Storage};
+use arborgate_contracts::bucket::{ALL, BucketSpec, JOBS, Storage};
 use serde::{Deserialize, Serialize};
 
 pub use read::{RestoreError, Restored, restore};
@@ -30,7 +31,7 @@ pub const FORMAT: u32 = 1;
 const HEADER: &str = "arborgate/backup.json";
 const END: &str = "arborgate/end.json";
 
-/// What is kept: what survives a restart.
+/// What is kept: what survives a restart and does not pass with time.
 fn kept() -> impl Iterator<Item = &'static BucketSpec> {
-    ALL.into_iter().filter(|spec| spec.storage == Storage::Disk)
+    ALL.into_iter().filter(|spec| spec.storage == Storage::Disk && spec.name != JOBS.name)
 }

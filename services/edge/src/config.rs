@@ -31,6 +31,8 @@ pub struct Config {
     pub requests: Requests,
     /// `[edge.inference]`
     pub inference: Inference,
+    /// `[edge.jobs]`
+    pub jobs: Jobs,
     /// `[edge.flood]`
     pub flood: Flood,
     /// `[[edge.policies]]`
@@ -105,6 +107,25 @@ pub struct Inference {
     pub attempt_timeout: HumanDuration,
 }
 
+/// Large work.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Jobs {
+    /// Bytes of a job's file.
+    pub max_bytes: ByteSize,
+    /// Jobs of one principal that are not over.
+    pub at_once: usize,
+    /// Jobs that are kept, of all principals, over or not.
+    pub most: usize,
+    /// How long a job may take, and how long it and its result are kept once it is over.
+    pub retention: HumanDuration,
+    /// Streams of events at once, through one edge.
+    pub event_streams: usize,
+}
+
+/// The longest [`Jobs::retention`]: records older than that, and some days, are forgotten by the state itself.
+const LONGEST_RETENTION: std::time::Duration = std::time::Duration::from_secs(30 * 86_400);
+
 /// The edge's own guard, before anybody is known.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -135,6 +156,10 @@ impl Config {
         fault(self.inference.in_flight == 0, "inference.in_flight", positive);
         fault(self.inference.attempt_timeout.is_zero(), "inference.attempt_timeout", "must be longer than 0s");
         fault(self.requests.timeout.is_zero(), "requests.timeout", "must be longer than 0s");
+        fault(self.jobs.at_once == 0, "jobs.at_once", positive);
+        fault(self.jobs.most == 0, "jobs.most", positive);
+        let retained = !self.jobs.retention.is_zero() && *self.jobs.retention <= LONGEST_RETENTION;
+        fault(!retained, "jobs.retention", "must be longer than 0s, and at most 30d");
         fault(self.flood.per_second > 0 && self.flood.burst == 0, "flood.burst", positive);
         for (index, policy) in self.policies.iter().enumerate() {
             for (key, text) in policy.faults() {

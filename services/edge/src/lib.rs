@@ -8,6 +8,7 @@
 //! | [`operations`] | the one table of operations and permissions |
 //! | [`identity`] | access tokens, API keys, revocation |
 //! | [`limits`] | rate-limit policies |
+//! | `jobs` | large work: taken in, told of, handed out |
 //! | [`models`] | the catalog, rows from JSON, CSV and Arrow, the way to the workers |
 //! | [`grpc`] | the same protocol's calls over gRPC |
 //! | `api` | the handlers, and the OpenAPI document |
@@ -24,6 +25,7 @@ mod document;
 pub mod front;
 pub mod grpc;
 pub mod identity;
+mod jobs;
 pub mod limits;
 pub mod models;
 pub mod operations;
@@ -59,12 +61,16 @@ pub struct BodySizes {
     plain: usize,
     prediction: usize,
     upload: u64,
+    job: u64,
     timeout: Duration,
 }
 
 impl BodySizes {
-    fn new(config: &config::Requests) -> Self {
+    fn new(config: &Config) -> Self {
+        let job = config.jobs.max_bytes.bytes();
+        let config = &config.requests;
         Self {
+            job,
             plain: config.max_body.as_usize(),
             prediction: config.max_predict_body.as_usize(),
             upload: config.max_upload.bytes(),
@@ -195,8 +201,8 @@ impl Bound {
 /// Starts answering; returns when requests are answered.
 pub async fn start(config: Config, bound: Bound, surroundings: Surroundings<'_>) -> Result<Running, Error> {
     let Surroundings { bus, health, registry, certificate, hsts } = surroundings;
-    let front = build_front(&config, &bus, health, registry, hsts).await?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let front = build_front(&config, &bus, health, registry, hsts, stop.clone()).await?;
     let shared = Listener {
         front: Arc::new(front),
         config: Arc::new(config.connections.clone()),
@@ -221,6 +227,7 @@ async fn build_front(
     health: Health,
     registry: &mut Registry,
     hsts: bool,
+    stop: CancellationToken,
 ) -> Result<Front, Error> {
     let client = async |service| Ok::<_, Error>(Client::new(bus.clone(), Directory::start(bus, service).await?));
     let auth = client(Service::Auth).await?;
@@ -237,6 +244,7 @@ async fn build_front(
         catalog,
         bus: bus.clone(),
         objects: bus.objects(ARTIFACTS).await?,
+        jobs: jobs::Jobs::open(bus, config.jobs.clone(), stop).await?,
         auth: auth.clone(),
         crypto: client(Service::Crypto).await?,
         inference: client(Service::Inference).await?,
@@ -257,7 +265,7 @@ async fn build_front(
         metrics: front::metrics::Metrics::new(registry),
         hsts,
         timeout: *config.requests.timeout,
-        sizes: BodySizes::new(&config.requests),
+        sizes: BodySizes::new(config),
         operator: front::operator(),
     })
 }

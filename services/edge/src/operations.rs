@@ -51,7 +51,7 @@ const V2_VERSION: &str = "/v2/models/{model}/versions/{version}";
 const INSTANCES: (&str, &str) = ("/v1/models/{model}:predict", "/v1/models/{model}/instances");
 
 /// Every operation; the most frequent first.
-pub static OPERATIONS: [Operation; 50] = [
+pub static OPERATIONS: [Operation; 57] = [
     operation("predict", Method::POST, "/predict", Needs(ModelsPredict)).refusing(&[404]),
     operation("predict_model", Method::POST, "/v1/models/{model}/predict", Needs(ModelsPredict)).refusing(&[404]),
     operation("predict_rows", Method::POST, "/v1/models/{model}/predict/rows", Needs(ModelsPredict)).refusing(&[404]),
@@ -101,6 +101,14 @@ pub static OPERATIONS: [Operation; 50] = [
         .refusing(&[404, 409]),
     operation("unload_model", Method::POST, "/v2/repository/models/{model}/unload", Needs(ModelsWrite))
         .refusing(&[404, 409]),
+    operation("create_job", Method::POST, "/v1/models/{model}/jobs", Needs(ModelsPredict)).refusing(&[404]),
+    operation("create_version_job", Method::POST, "/v1/models/{model}/versions/{version}/jobs", Needs(ModelsPredict))
+        .refusing(&[404]),
+    operation("list_jobs", Method::GET, "/v1/jobs", Needs(ModelsPredict)),
+    operation("get_job", Method::GET, "/v1/jobs/{id}", Needs(ModelsPredict)).refusing(&[404]),
+    operation("watch_job", Method::GET, "/v1/jobs/{id}/events", Needs(ModelsPredict)).refusing(&[404]),
+    operation("get_job_result", Method::GET, "/v1/jobs/{id}/result", Needs(ModelsPredict)).refusing(&[404, 409, 416]),
+    operation("delete_job", Method::DELETE, "/v1/jobs/{id}", Needs(ModelsPredict)).refusing(&[404]),
     operation("list_api_keys", Method::GET, "/v1/api-keys", Needs(AdminApiKeys)).refusing(&[413]),
     operation("create_api_key", Method::POST, "/v1/api-keys", Needs(AdminApiKeys)),
     operation("delete_api_key", Method::DELETE, "/v1/api-keys/{id}", Needs(AdminApiKeys)).refusing(&[404]),

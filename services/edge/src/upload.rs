@@ -24,13 +24,18 @@ pub(crate) struct Upload {
 impl Upload {
     /// The body of a request.
     pub(crate) fn of(request: &Request, body: &mut RequestBody) -> Result<Self, Problem> {
+        Self::up_to(Anybody::of(request)?.sizes.upload, request, body)
+    }
+
+    /// The body of a request, of so many bytes at most.
+    pub(crate) fn up_to(most: u64, request: &Request, body: &mut RequestBody) -> Result<Self, Problem> {
         let sizes = Anybody::of(request)?.sizes;
         let declared = request.header("content-length").and_then(|text| text.parse::<u64>().ok());
-        if declared.is_some_and(|bytes| bytes > sizes.upload) {
-            return Err(too_large(usize::try_from(sizes.upload).unwrap_or(usize::MAX)));
+        if declared.is_some_and(|bytes| bytes > most) {
+            return Err(too_large(usize::try_from(most).unwrap_or(usize::MAX)));
         }
         let body = body.take().map_err(|_| Problem::from(arborgate_contracts::ServiceError::internal()))?;
-        Ok(Self { body, most: sizes.upload, patience: sizes.timeout })
+        Ok(Self { body, most, patience: sizes.timeout })
     }
 
     /// Its pieces. Ends with an error when it is too large (`FileTooLarge`), too slow (`TimedOut`) or cut off.

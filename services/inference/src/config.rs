@@ -32,6 +32,26 @@ pub struct Config {
     pub provenance: Provenance,
     /// What a model's file may hold.
     pub model: ModelLimits,
+    /// Work that nobody waits for.
+    pub jobs: Jobs,
+}
+
+/// Jobs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Jobs {
+    /// Jobs that this worker goes on with at once; 0: none, and it predicts rows of jobs all the same.
+    pub at_once: usize,
+    /// Where their files are kept while they are read and written; absent: where the system keeps such files.
+    pub scratch: Option<std::path::PathBuf>,
+    /// How often what is over is removed.
+    pub sweep_every: HumanDuration,
+}
+
+impl Default for Jobs {
+    fn default() -> Self {
+        Self { at_once: 2, scratch: None, sweep_every: HumanDuration(std::time::Duration::from_secs(30)) }
+    }
 }
 
 /// Whose models are run.
@@ -58,6 +78,7 @@ impl Default for Config {
             memory: ByteSize(0),
             provenance: Provenance::default(),
             model: ModelLimits::default(),
+            jobs: Jobs::default(),
         }
     }
 }
@@ -164,6 +185,9 @@ impl Config {
         }
         if let Err(problem) = Policy::new(self.provenance.required, &self.provenance.keys) {
             problems.push(("provenance.keys", problem));
+        }
+        if self.jobs.sweep_every.is_zero() {
+            problems.push(("jobs.sweep_every", "must be longer than 0s".to_owned()));
         }
         if self.threads > MOST_THREADS {
             problems.push(("threads", format!("is {}; it must be at most {MOST_THREADS}", self.threads)));

@@ -179,6 +179,15 @@ impl Job {
         writer.finish()
     }
 
+    /// The values and labels of the only segment, when [`Job::finished`], for who needs no message. They are gone then.
+    pub(crate) fn take(&self) -> Result<(Vec<f64>, Vec<u32>), ServiceError> {
+        let mut progress = self.progress.lock();
+        match progress.segments.first_mut().and_then(|state| state.refusal.take()) {
+            Some(refusal) => Err(refusal),
+            None => Ok((std::mem::take(&mut progress.values), std::mem::take(&mut progress.labels))),
+        }
+    }
+
     /// Marks the job as wanted by nobody when the guard is dropped: the handler's future is, when its caller goes away.
     pub(crate) fn abandon_on_drop(&self) -> AbandonOnDrop<'_> {
         AbandonOnDrop(self)

@@ -7,6 +7,7 @@
 //! | `ways` | by what is asked of a version: which line, with which kernel |
 //! | `keeper`, `model`, `table` | follows the registry; an actor for each version; what is held now |
 //! | `artifact` | from an object to a model that computes: fetched, checked, read, compiled, tried |
+//! | `jobs` | large work, from durable queues |
 //! | `provenance` | whose artifacts are run |
 //! | `registry` | operations `register`, `remove` and `change-rollout` |
 //!
@@ -17,6 +18,7 @@ mod artifact;
 mod config;
 mod error;
 mod job;
+mod jobs;
 mod keeper;
 mod kernel;
 mod metrics;

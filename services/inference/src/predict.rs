@@ -17,6 +17,7 @@ use crate::job::Job;
 use crate::kernel::Kernel;
 use crate::metrics::{Metrics, Reason};
 use crate::model::{Call, Calls};
+use crate::pool::Urgency;
 use crate::table::{Loaded, Table, There};
 
 /// Bytes of a reply beside its rows: the head, and for each segment its head or a short refusal.
@@ -49,7 +50,7 @@ impl Handler for Predict {
             loaded.ways.line()
         } else {
             // Boxed: the future of what is asked all the time stays small.
-            other = Box::pin(loaded.ways.other(asked)).await?;
+            other = Box::pin(loaded.ways.other(asked, Urgency::Now)).await?;
             &*other
         };
         let kernel = line.kernel();

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use crate::artifact::Loader;
 use crate::config::Config;
 use crate::error::Error;
+use crate::jobs::{Jobs, Models};
 use crate::keeper::Keeper;
 use crate::metrics::Metrics;
 use crate::model::Worker;
@@ -42,6 +43,7 @@ pub struct Running {
     presence: JoinHandle<()>,
     keeper: Option<Keeper>,
     servings: Vec<Serving>,
+    jobs: Option<Jobs>,
     table: Arc<Table>,
     pool: Option<Pool>,
 }
@@ -79,9 +81,11 @@ async fn start_with(config: Config, bus: Bus, instance: InstanceId, metrics: Met
         metrics: metrics.clone(),
         max_payload: bus.max_payload(),
     });
+    let loader = Loader::new(objects, config.artifact_limits(), LOADED_AT_ONCE);
+    let models = Models { table: Arc::clone(&table), calls: calls.clone(), loader: loader.clone() };
     let worker = Arc::new(Worker {
         bus: bus.clone(),
-        loader: Loader::new(objects, config.artifact_limits(), LOADED_AT_ONCE),
+        loader: loader.clone(),
         lines: pool.lines(),
         table: Arc::clone(&table),
         predict: Arc::clone(&predict),
@@ -99,7 +103,8 @@ async fn start_with(config: Config, bus: Bus, instance: InstanceId, metrics: Met
     let presence = Presence::start(&bus, Service::Inference, instance).await?;
     let stop = watch::Sender::new(false);
     let presence = tokio::spawn(announce(presence, table.holding(), stop.subscribe()));
-    Ok(Running { stop, presence, keeper: Some(keeper), servings, table, pool: Some(pool) })
+    let jobs = Jobs::start(&bus, &config, models).await?;
+    Ok(Running { stop, presence, keeper: Some(keeper), servings, jobs: Some(jobs), table, pool: Some(pool) })
 }
 
 async fn manage(bus: &Bus, instance: &InstanceId, registrar: Registrar) -> Result<Vec<Serving>, Error> {
@@ -154,6 +159,9 @@ impl Running {
         self.stop.send_replace(true);
         // A task that panicked has nothing left to end.
         let _ = (&mut self.presence).await;
+        if let Some(jobs) = self.jobs.take() {
+            jobs.stop().await;
+        }
         let keeper = self.keeper.take();
         let servings = std::mem::take(&mut self.servings);
         let drained = join_all(servings.into_iter().map(|serving| serving.drain(grace)));

@@ -197,6 +197,13 @@ impl Table {
         u64::try_from(now.saturating_duration_since(self.began).as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// The same, if it is of these bytes.
+    pub(crate) fn get_same(&self, model: &ModelName, version: &Version, digest: &str) -> Option<Arc<Loaded>> {
+        let slots = self.slots.lock();
+        let slot = slots.slots.get(&(model.clone(), version.clone())).filter(|slot| slot.digest == digest)?;
+        slot.loaded.clone()
+    }
+
     /// What is announced, and its changes.
     pub(crate) fn holding(&self) -> watch::Receiver<Holding> {
         self.holding.subscribe()

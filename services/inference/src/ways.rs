@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 use crate::artifact::{Announced, Loader};
 use crate::error::LoadError;
 use crate::kernel::{Reporting, Several};
-use crate::pool::{Line, Lines};
+use crate::pool::{Line, Lines, Urgency};
 
 /// How many times longer a row takes than its prediction, until that is measured: to begin with too much is better, since
 /// the first rows are then computed by the pool and not by an async task.
@@ -27,7 +27,7 @@ pub(crate) struct Ways {
     compiled: Arc<Compiled>,
     lines: Lines,
     trial_ns: u64,
-    others: Mutex<HashMap<Asked, Arc<Line>>>,
+    others: Mutex<HashMap<(Asked, Urgency), Arc<Line>>>,
     source: Source,
     leaves: Kept<Leaves>,
     /// Or why the model can not be explained.
@@ -52,7 +52,7 @@ impl Ways {
     pub(crate) fn new(compiled: Compiled, trial_ns: u64, lines: Lines, source: Source, report: Report) -> Self {
         let compiled = Arc::new(compiled);
         let kernel = Reporting { kernel: Arc::clone(&compiled) as _, report: Arc::clone(&report) };
-        let line = lines.open(Arc::new(kernel), trial_ns);
+        let line = lines.open(Arc::new(kernel), trial_ns, Urgency::Now);
         let (others, leaves, explainer) = (Mutex::default(), Kept::default(), Kept::default());
         Self { line, compiled, lines, trial_ns, others, source, leaves, explainer, report }
     }
@@ -69,9 +69,14 @@ impl Ways {
         &self.line
     }
 
-    /// Of anything else. The first time it may take as long as reading the model.
-    pub(crate) async fn other(&self, asked: Asked) -> Result<Arc<Line>, ServiceError> {
-        if let Some(line) = self.others.lock().get(&asked) {
+    /// What predicts.
+    pub(crate) fn compiled(&self) -> &Arc<Compiled> {
+        &self.compiled
+    }
+
+    /// Of anything else, and of what nobody waits for. The first time it may take as long as reading the model.
+    pub(crate) async fn other(&self, asked: Asked, urgency: Urgency) -> Result<Arc<Line>, ServiceError> {
+        if let Some(line) = self.others.lock().get(&(asked, urgency)) {
             return Ok(Arc::clone(line));
         }
         let leaves = match asked.has(Asked::LEAVES) {
@@ -90,7 +95,8 @@ impl Ways {
         });
         let mut others = self.others.lock();
         let kernel = Reporting { kernel: Arc::new(several), report: Arc::clone(&self.report) };
-        let line = others.entry(asked).or_insert_with(|| Arc::new(self.lines.open(Arc::new(kernel), trial_ns)));
+        let open = || Arc::new(self.lines.open(Arc::new(kernel), trial_ns, urgency));
+        let line = others.entry((asked, urgency)).or_insert_with(open);
         Ok(Arc::clone(line))
     }
 

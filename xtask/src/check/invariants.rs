@@ -19,7 +19,7 @@ const ONLY: [(&str, &[&str]); 6] = [
 ];
 
 /// Crates of ours that know no transport and no runtime.
-const PLAIN: [&str; 3] = ["common/contracts", "common/forest", "common/tables"];
+const PLAIN: [&str; 4] = ["common/contracts", "common/forest", "common/scoring", "common/tables"];
 
 const TRANSPORTS: [&str; 6] = ["tokio", "hyper", "poem", "async-nats", "reqwest", "kameo"];
 

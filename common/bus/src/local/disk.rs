@@ -14,6 +14,7 @@ use redb::{
 
 use super::contents::{Contents, Record};
 use super::open::OpenError;
+use super::queue_file::{self, QueueChanges, StoredQueue};
 
 /// The file of the state, in its folder.
 pub const STATE_FILE: &str = "state.redb";
@@ -32,7 +33,7 @@ type StoredObject = (u64, &'static str, &'static str);
 /// Pages kept by redb: what is read often is kept here anyway.
 const CACHE: usize = 4 << 20;
 
-type Cause = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Where an object is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +48,7 @@ pub(super) struct ObjectRow {
 pub(super) struct Loaded {
     pub(super) buckets: HashMap<String, Contents>,
     pub(super) stores: HashMap<String, BTreeMap<String, ObjectRow>>,
+    pub(super) queues: HashMap<String, StoredQueue>,
 }
 
 /// What is to change in a bucket. `None`: its row goes.
@@ -63,11 +65,15 @@ pub(super) struct Commit {
     pub(super) new_buckets: Vec<&'static str>,
     pub(super) new_stores: Vec<&'static str>,
     pub(super) objects: HashMap<&'static str, HashMap<String, Option<ObjectRow>>>,
+    pub(super) new_queues: Vec<&'static str>,
+    pub(super) queues: HashMap<&'static str, QueueChanges>,
 }
 
 impl Commit {
     fn is_empty(&self) -> bool {
-        self.buckets.is_empty() && self.new_buckets.is_empty() && self.new_stores.is_empty() && self.objects.is_empty()
+        let is_made = !(self.new_buckets.is_empty() && self.new_stores.is_empty() && self.new_queues.is_empty());
+        let is_queued = self.queues.values().any(|changes| !changes.rows.is_empty());
+        self.buckets.is_empty() && self.objects.is_empty() && !is_made && !is_queued
     }
 }
 
@@ -186,6 +192,7 @@ fn load(database: &Database) -> Result<Loaded, Cause> {
         let (name, _) = row?;
         loaded.stores.insert(name.value().to_owned(), load_store(&read, name.value())?);
     }
+    loaded.queues = queue_file::load(&read)?;
     Ok(loaded)
 }
 
@@ -263,6 +270,12 @@ pub(super) fn commit(database: &Database, commit: &Commit) -> Result<(), Cause> 
                 }
             }
         }
+    }
+    for queue in &commit.new_queues {
+        queue_file::make(&write, queue)?;
+    }
+    for (queue, changes) in &commit.queues {
+        queue_file::change(&write, queue, changes)?;
     }
     write.commit()?;
     Ok(())

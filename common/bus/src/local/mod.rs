@@ -6,6 +6,8 @@ mod contents;
 mod disk;
 mod objects;
 mod open;
+mod queue;
+mod queue_file;
 mod requests;
 mod state;
 mod topics;
@@ -16,6 +18,7 @@ use std::sync::Arc;
 
 use arborgate_contracts::Subject;
 use arborgate_contracts::bucket::BucketSpec;
+use arborgate_contracts::queue::QueueSpec;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -28,6 +31,7 @@ use self::topics::Topics;
 use crate::error::{BusError, RequestError, StoreError};
 use crate::metrics::Metrics;
 use crate::objects::Objects;
+use crate::queue::Queue;
 use crate::store::Bucket;
 use crate::transport::{Handler, Meta, Serving, Subscription, Transport};
 
@@ -128,6 +132,14 @@ impl Transport for LocalBus {
 
     async fn create_objects(&self, bucket: &'static str) -> Result<Objects, StoreError> {
         self.state.create_objects(bucket).await
+    }
+
+    async fn queue(&self, spec: &'static QueueSpec) -> Result<Queue, StoreError> {
+        self.state.queue(spec)
+    }
+
+    async fn create_queue(&self, spec: &'static QueueSpec) -> Result<Queue, StoreError> {
+        self.state.create_queue(spec).await
     }
 
     async fn close(&self) {

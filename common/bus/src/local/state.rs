@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arborgate_contracts::bucket::BucketSpec;
+use arborgate_contracts::queue::QueueSpec;
 use parking_lot::{Mutex, RwLock};
 use prometheus_client::metrics::counter::Counter;
 
@@ -13,9 +14,11 @@ use super::contents::Contents;
 use super::disk::{self, Loaded};
 use super::objects::{self, DiskObjects, MemoryObjects};
 use super::open::OpenError;
+use super::queue;
 use super::writer::{Command, Opened, Writer};
 use crate::error::{BusError, StoreError};
 use crate::objects::Objects;
+use crate::queue::Queue;
 use crate::store::Bucket;
 
 pub(super) struct State {
@@ -26,6 +29,7 @@ pub(super) struct State {
     /// Made, and not yet opened.
     known: Mutex<Loaded>,
     stores: Mutex<HashMap<&'static str, Objects>>,
+    queues: Mutex<HashMap<&'static str, Arc<queue::Shared>>>,
 }
 
 impl State {
@@ -50,6 +54,7 @@ impl State {
             opened,
             known: Mutex::new(loaded),
             stores: Mutex::default(),
+            queues: Mutex::default(),
         })
     }
 
@@ -134,6 +139,37 @@ impl State {
         self.objects(name)
     }
 
+    pub(super) fn queue(&self, spec: &'static QueueSpec) -> Result<Queue, StoreError> {
+        self.check_open()?;
+        let mut queues = self.queues.lock();
+        let shared = match queues.get(spec.name) {
+            Some(shared) => Arc::clone(shared),
+            None => {
+                let stored = self.known.lock().queues.remove(spec.name);
+                let stored = stored.ok_or_else(|| StoreError::NoBucket { bucket: spec.name.to_owned() })?;
+                let shared = Arc::new(queue::Shared::new(spec, stored));
+                queues.insert(spec.name, Arc::clone(&shared));
+                shared
+            }
+        };
+        Ok(Queue::new(Arc::new(queue::Handle::new(shared, Arc::clone(&self.writer)))))
+    }
+
+    pub(super) async fn create_queue(&self, spec: &'static QueueSpec) -> Result<Queue, StoreError> {
+        match self.queue(spec) {
+            Err(StoreError::NoBucket { .. }) => {}
+            outcome => return outcome,
+        }
+        self.writer.ask(|reply| Command::CreateQueue { name: spec.name, reply }).await?;
+        {
+            let queues = self.queues.lock();
+            if !queues.contains_key(spec.name) {
+                self.known.lock().queues.entry(spec.name.to_owned()).or_default();
+            }
+        }
+        self.queue(spec)
+    }
+
     /// Writes what waits and closes the file. Everything fails from now on, and watches end.
     pub(super) async fn close(&self) {
         self.writer.refuse();
@@ -141,6 +177,7 @@ impl State {
         for bucket in opened {
             bucket.close();
         }
+        self.queues.lock().values().for_each(|queue| queue.close());
         let writer = Arc::clone(&self.writer);
         if tokio::task::spawn_blocking(move || writer.close()).await.is_err() {
             tracing::error!("closing the state panicked");

@@ -17,7 +17,9 @@ use super::bucket::Shared;
 use super::contents::{Op, Record, TOMBSTONES};
 use super::disk::{self, BucketChanges, Commit, ObjectRow};
 use super::objects::Index;
+use super::queue;
 use crate::error::{BusError, StoreError};
+use crate::queue::Added;
 
 /// Changes that wait for the thread, at most.
 const QUEUE: usize = 4096;
@@ -50,6 +52,15 @@ pub(super) enum Command {
         name: String,
         row: Option<ObjectRow>,
         reply: Reply<Option<ObjectRow>>,
+    },
+    CreateQueue {
+        name: &'static str,
+        reply: Reply<()>,
+    },
+    Queue {
+        queue: Arc<queue::Shared>,
+        op: queue::Op,
+        reply: Reply<Option<Added>>,
     },
 }
 
@@ -120,7 +131,7 @@ impl Drop for Writer {
 }
 
 /// What is done when the commit is; with the reason when it failed.
-type Done = Box<dyn FnOnce(Option<&str>)>;
+pub(super) type Done = Box<dyn FnOnce(Option<&str>)>;
 
 struct Worker {
     database: Option<Database>,
@@ -189,7 +200,7 @@ impl Worker {
     }
 }
 
-fn answer<T>(reply: Reply<T>, failure: Option<&str>, outcome: impl FnOnce() -> Result<T, StoreError>) {
+pub(super) fn answer<T>(reply: Reply<T>, failure: Option<&str>, outcome: impl FnOnce() -> Result<T, StoreError>) {
     let outcome = match failure {
         None => outcome(),
         Some(why) => Err(StoreError::backend("writing state")(why)),
@@ -215,6 +226,11 @@ impl Command {
                 commit.objects.entry(index.store).or_default().insert(name.clone(), row.clone());
                 Box::new(move |failure| answer(reply, failure, || Ok(index.replace(name, row))))
             }
+            Self::CreateQueue { name, reply } => {
+                commit.new_queues.push(name);
+                Box::new(move |failure| answer(reply, failure, || Ok(())))
+            }
+            Self::Queue { queue, op, reply } => queue::prepare(commit, queue, op, reply),
         }
     }
 }

@@ -320,7 +320,7 @@ fn is_batch_over(description: Option<&str>) -> bool {
     })
 }
 
-fn nanos(duration: Duration) -> u64 {
+pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -328,21 +328,24 @@ fn nanos(duration: Duration) -> u64 {
 /// `$JS.ACK.STREAM.CONSUMER.DELIVERED.STREAM-SEQUENCE.CONSUMER-SEQUENCE.TIME.PENDING`, in a newer form with domain and
 /// account after `ACK`.
 #[derive(Debug, PartialEq, Eq)]
-struct Place {
+pub(super) struct Place {
+    /// How often it was delivered, this time included.
+    pub(super) delivered: u32,
     stream: u64,
     consumer: u64,
 }
 
 impl Place {
-    fn read(reply: &str) -> Option<Self> {
+    pub(super) fn read(reply: &str) -> Option<Self> {
         let tokens: Vec<&str> = reply.strip_prefix("$JS.ACK.")?.split('.').collect();
         let skip = match tokens.len() {
             7 => 0,
             9.. => 2,
             _ => return None,
         };
-        let number = |at: usize| tokens.get(at + skip)?.parse().ok();
-        Some(Self { stream: number(3)?, consumer: number(4)? })
+        let number = |at: usize| tokens.get(at + skip)?.parse::<u64>().ok();
+        let delivered = u32::try_from(number(2)?).unwrap_or(u32::MAX);
+        Some(Self { delivered, stream: number(3)?, consumer: number(4)? })
     }
 }
 
@@ -365,7 +368,7 @@ mod tests {
 
     #[test]
     fn reads_where_a_message_stands() {
-        let place = Some(Place { stream: 42, consumer: 7 });
+        let place = Some(Place { delivered: 1, stream: 42, consumer: 7 });
         assert_eq!(Place::read("$JS.ACK.KV_a.c.1.42.7.1700000000000000000.3"), place);
         assert_eq!(Place::read("$JS.ACK._.hash.KV_a.c.1.42.7.1700000000000000000.3"), place);
         assert_eq!(Place::read("$JS.ACK.hub.hash.KV_a.c.1.42.7.1700000000000000000.3.random"), place);

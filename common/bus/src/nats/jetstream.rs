@@ -24,6 +24,8 @@ const STREAM_NOT_FOUND: u16 = 10059;
 const MESSAGE_NOT_FOUND: u16 = 10037;
 const WRONG_LAST_SEQUENCE: [u16; 2] = [10071, 10164];
 const MESSAGE_TOO_LARGE: u16 = 10054;
+/// Of a stream that discards what is new; the description says which limit.
+const NOT_STORED: u16 = 10077;
 
 const OPERATION: &str = "KV-Operation";
 const MARKER_REASON: &str = "Nats-Marker-Reason";
@@ -36,6 +38,8 @@ pub(super) enum JsError {
     WrongLast,
     #[error("the message is over the stream's limit")]
     TooLarge,
+    #[error("the stream holds as many messages as it may")]
+    Full,
     #[error("JetStream does not answer: it is off, the stream is gone, or it has no leader now")]
     NoAnswer,
     #[error("JetStream does not answer in time")]
@@ -107,6 +111,7 @@ pub(super) struct Info {
 #[derive(Deserialize)]
 pub(super) struct Progress {
     pub(super) last_seq: u64,
+    pub(super) messages: u64,
 }
 
 /// A stored message.
@@ -157,6 +162,8 @@ fn read<T: DeserializeOwned>(payload: &[u8]) -> Result<T, JsError> {
         Some(error) => Err(match error.err_code {
             STREAM_NOT_FOUND => JsError::NoStream,
             MESSAGE_TOO_LARGE => JsError::TooLarge,
+            // As nats-server words them (`server/store.go`).
+            NOT_STORED if error.description.contains("maximum messages exceeded") => JsError::Full,
             code if WRONG_LAST_SEQUENCE.contains(&code) => JsError::WrongLast,
             err_code => JsError::Refused { err_code, description: error.description },
         }),
@@ -268,6 +275,12 @@ impl JetStream {
         self.api::<serde::de::IgnoredAny>(format!("$JS.API.STREAM.PURGE.{stream}"), body.into()).await.map(drop)
     }
 
+    /// Removes the messages of a subject up to a sequence, that one included.
+    pub(super) async fn purge_up_to(&self, stream: &str, subject: &str, sequence: u64) -> Result<(), JsError> {
+        let body = json!({ "filter": subject, "seq": sequence.saturating_add(1) }).to_string();
+        self.api::<serde::de::IgnoredAny>(format!("$JS.API.STREAM.PURGE.{stream}"), body.into()).await.map(drop)
+    }
+
     /// Makes a stream when it is not there; one that is stays as it is.
     pub(super) async fn make(&self, config: stream::Config) -> Result<(), JsError> {
         let name = config.name.clone();
@@ -299,6 +312,7 @@ mod tests {
         assert!(matches!(with(10071), JsError::WrongLast));
         assert!(matches!(with(10164), JsError::WrongLast));
         assert!(matches!(with(10054), JsError::TooLarge));
+        assert!(matches!(with(10077), JsError::Refused { err_code: 10077, .. }));
         assert!(matches!(with(10023), JsError::Refused { err_code: 10023, .. }));
         assert_eq!(read::<Ack>(br#"{"stream":"S","seq":7}"#).unwrap().seq, 7);
         for wrong in [&b""[..], b"{}", b"[]", b"\xff", b"{\"seq\":-1}"] {

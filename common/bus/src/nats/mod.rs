@@ -7,7 +7,7 @@
 //! | `link`, `state` | one connection: asking, proving, what it knows of itself |
 //! | `rpc`, `serving` | requests and replies as messages; answering them |
 //! | `jetstream`, `feed` | the API's few requests; a stream's messages in order |
-//! | `kv`, `objects` | buckets and object stores |
+//! | `kv`, `objects`, `queue` | buckets, object stores and work queues |
 //!
 //! A subscription is live when it returns, on the server that this process is connected to; in a cluster the others hear
 //! of it within the time that a message takes between them.
@@ -19,6 +19,7 @@ mod kv;
 mod link;
 mod metrics;
 mod objects;
+mod queue;
 mod rpc;
 mod serving;
 mod state;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 
 use arborgate_contracts::Subject;
 use arborgate_contracts::bucket::BucketSpec;
+use arborgate_contracts::queue::QueueSpec;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -36,6 +38,7 @@ pub use metrics::Metrics;
 
 use crate::error::{BusError, RequestError, StoreError};
 use crate::objects::Objects;
+use crate::queue::Queue;
 use crate::store::Bucket;
 use crate::transport::{Handler, Meta, Serving, Subscription, Transport};
 use jetstream::JetStream;
@@ -114,6 +117,14 @@ impl Transport for NatsBus {
 
     async fn create_objects(&self, bucket: &'static str) -> Result<Objects, StoreError> {
         Ok(Objects::new(Arc::new(objects::ObjectStore::make(self.jetstream(), bucket).await?)))
+    }
+
+    async fn queue(&self, spec: &'static QueueSpec) -> Result<Queue, StoreError> {
+        Ok(Queue::new(Arc::new(queue::WorkQueue::open(self.jetstream(), spec).await?)))
+    }
+
+    async fn create_queue(&self, spec: &'static QueueSpec) -> Result<Queue, StoreError> {
+        Ok(Queue::new(Arc::new(queue::WorkQueue::make(self.jetstream(), spec).await?)))
     }
 
     async fn close(&self) {

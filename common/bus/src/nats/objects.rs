@@ -108,12 +108,18 @@ impl ObjectStore {
             expecting(&mut headers, sequence);
             let body = serde_json::to_vec(&meta).map_err(JsError::Unreadable)?;
             match self.js.publish(self.meta_subject(name).into(), headers, body.into()).await?.acknowledged().await {
-                Ok(_) => {
-                    if let Some(old) = old {
-                        // In a task of its own, for the caller may give up.
-                        let store = self.clone();
-                        let _ = tokio::spawn(async move { store.purge(&old.nuid).await }).await;
-                    }
+                Ok(sequence) => {
+                    // In a task of its own, for the caller may give up.
+                    let (store, marker) = (self.clone(), new.is_none().then(|| (self.meta_subject(name), sequence)));
+                    let clearing = tokio::spawn(async move {
+                        if let Some(old) = old {
+                            store.purge(&old.nuid).await;
+                        }
+                        if let Some((subject, sequence)) = marker {
+                            store.forget(&subject, sequence).await;
+                        }
+                    });
+                    let _ = clearing.await;
                     return Ok(());
                 }
                 Err(JsError::WrongLast) => {}
@@ -130,6 +136,14 @@ impl ObjectStore {
                 Ok(()) => return,
                 Err(error) => tracing::warn!(%error, bucket = self.bucket, "chunks of an object can not be removed"),
             }
+        }
+    }
+
+    /// Removes what says that an object was deleted: of names that are used once there would be ever more of it. What was
+    /// put since then is later in the stream, and stays.
+    async fn forget(&self, subject: &str, sequence: u64) {
+        if let Err(error) = self.js.purge_up_to(&self.stream, subject, sequence).await {
+            tracing::debug!(%error, bucket = self.bucket, "the marker of a deleted object stays");
         }
     }
 

@@ -29,5 +29,6 @@ mod key_value;
 mod nats_fixture;
 mod objects;
 mod publish;
+mod queue;
 mod request;
 mod watch;

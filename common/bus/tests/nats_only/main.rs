@@ -9,6 +9,7 @@ mod credentials;
 mod drain;
 mod objects;
 mod permissions;
+mod queue;
 mod requests;
 mod state;
 mod support;

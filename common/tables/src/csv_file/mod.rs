@@ -3,5 +3,5 @@
 mod read;
 mod write;
 
-pub(crate) use read::CsvTable;
+pub(crate) use read::{CsvTable, Input};
 pub(crate) use write::CsvWriter;

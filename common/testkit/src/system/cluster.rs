@@ -38,6 +38,15 @@ impl System {
         Ok(self.processes.get(role).map_or(0, |list| list.len().saturating_sub(1)))
     }
 
+    /// Starts an edge on a port, where one was killed, and waits until it is ready.
+    ///
+    /// # Errors
+    /// As [`System::start`].
+    pub async fn start_edge_at(&mut self, port: u16) -> io::Result<()> {
+        let process = self.listening(EDGE, port).start()?;
+        self.keep(EDGE, process).await
+    }
+
     async fn keep(&mut self, role: &str, mut process: Process) -> io::Result<()> {
         let said = process.until_line(READY, START_LIMIT).await?;
         if role == EDGE {
@@ -58,11 +67,15 @@ impl System {
     }
 
     fn role(&self, role: &str) -> Program {
+        self.listening(role, 0)
+    }
+
+    fn listening(&self, role: &str, port: u16) -> Program {
         let program = self.clustered("serve").args(["--roles", role]);
         match role {
             "auth" | "crypto" => program.arg("--master-key-file").arg(self.master_key()),
             EDGE => program
-                .args(["--listen", "127.0.0.1:0"])
+                .args(["--listen", &format!("127.0.0.1:{port}")])
                 .env("ARBORGATE__EDGE__TLS__CERT", self.certs().join("server.pem"))
                 .env("ARBORGATE__EDGE__TLS__KEY", self.certs().join("server.key")),
             _ => program,

@@ -103,7 +103,8 @@ impl Client {
         }
         let status = response.status();
         let problem: Value = response.json().await.unwrap_or_default();
-        Err(Error::Refused(refusal(status, &problem)))
+        let told = refusal(status, &problem);
+        Err(if matches!(status.as_u16(), 502..=504) { Error::Busy(told) } else { Error::Refused(told) })
     }
 
     /// Sends it and reads the answer's JSON.

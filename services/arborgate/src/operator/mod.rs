@@ -6,6 +6,7 @@ mod accounts;
 mod backup;
 mod client;
 mod crypto;
+mod jobs;
 mod models;
 mod reset;
 mod session;
@@ -55,6 +56,13 @@ pub(crate) enum OperatorCommand {
         #[command(flatten)]
         server: ServerOptions,
     },
+    /// Have a model answer the rows of a file
+    Jobs {
+        #[command(subcommand)]
+        command: jobs::Command,
+        #[command(flatten)]
+        server: ServerOptions,
+    },
     /// Add, list and remove users
     Users {
         #[command(subcommand)]
@@ -98,6 +106,7 @@ pub(crate) async fn run(command: OperatorCommand) -> Result<(), Error> {
         OperatorCommand::SignIn { user, server } => session::sign_in(user, &server).await,
         OperatorCommand::SignOut => session::sign_out(),
         OperatorCommand::Models { command, server } => models::run(command, &Client::new(&server)?).await,
+        OperatorCommand::Jobs { command, server } => jobs::run(command, &Client::new(&server)?).await,
         OperatorCommand::Users { command: accounts::Users::ResetPassword(options), server } => {
             reset::run(&options, &server).await
         }

@@ -2,7 +2,6 @@
 //! predict, one writes; a file takes memory for some blocks of its rows, however large it is.
 
 mod answer;
-mod columns;
 mod pipeline;
 mod report;
 
@@ -13,6 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use arborgate_contracts::jobs;
+use arborgate_scoring::{Advice, Matching, Shown};
 use arborgate_tables::{Format, Table, Writer};
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,7 +22,6 @@ use crate::error::Error;
 use crate::model_file::ReadingOptions;
 use crate::new_file::{NewFile, check_place};
 use answer::Work;
-use columns::Matching;
 use report::Report;
 
 /// Bytes of a block, if nobody says how many rows it has: it and its answers stay near the processor.
@@ -77,6 +77,17 @@ pub(crate) enum Kind {
     Shap,
 }
 
+impl From<Kind> for jobs::Kind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Label => Self::Label,
+            Kind::Proba => Self::Proba,
+            Kind::Raw => Self::Raw,
+            Kind::Shap => Self::Shap,
+        }
+    }
+}
+
 /// Runs the command.
 pub(crate) async fn run(options: ScoreOptions) -> Result<(), Error> {
     let stop = Arc::new(AtomicBool::new(false));
@@ -115,15 +126,19 @@ fn score(options: &ScoreOptions, stop: &AtomicBool) -> Result<(), Error> {
     check_other(output, model_path)?;
     let table = Table::open(input, from).map_err(unscored(input))?;
     let (model, _) = options.reading.read(model_path)?;
-    let work = Work::new(&model, *kind, model_path)?;
-    let matching = Matching { by_name: from != Format::Npy && !options.by_order, ignore_extra: options.ignore_extra };
-    let matched = columns::matched(&model, table.columns(), from, matching)
+    let kind = (*kind).into();
+    let work = Work::new(&model, kind, model_path)?;
+    let advice = Advice { by_order: "--by-order", ignore_extra: "--ignore-extra" };
+    let by_name = from != Format::Npy && !options.by_order;
+    let matching = Matching { by_name, ignore_extra: options.ignore_extra, advice };
+    let matched = arborgate_scoring::matched(&model, None, table.columns(), from, matching)
         .map_err(|message| Error::Unfit { path: input.clone(), message })?;
     let batch = batch(options, model.n_features().max(work.width()));
     let blocks = table.blocks(matched.wanted, matched.width, batch).map_err(unscored(input))?;
     let file = NewFile::create(output, options.force)?;
     let unwritten = |source| Error::Table { what: "written", path: output.clone(), source };
-    let mut writer = Writer::new(to, file.file()?, work.columns(&model)).map_err(unwritten)?;
+    let mut writer = Writer::new(to, file.file()?, arborgate_scoring::columns(&model, kind, &Shown::of(&model)))
+        .map_err(unwritten)?;
     let threads = options.threads.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
     let mut report = Report::new(threads, began);
     let run = pipeline::Run { work: &work, names: &matched.names, threads, stop };

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use arborgate_forest::PredictError;
 use arborgate_tables::{Answers, Block, Blocks, Error, Writer};
 
 use super::answer::Work;
@@ -109,7 +108,8 @@ impl Run<'_> {
                 continue;
             }
             let began = Instant::now();
-            let found = self.work.answer(&block).map_err(|error| self.fault(&block, error));
+            let found =
+                self.work.answer(&block).map_err(|error| arborgate_scoring::fault(error, block.first, self.names));
             took += began.elapsed();
             // nobody waits after a fault
             let _ = answer.send(found);
@@ -133,24 +133,6 @@ impl Run<'_> {
             }
         }
         Ok(())
-    }
-
-    /// With the row of the file and the name of the column.
-    fn fault(&self, block: &Block, error: PredictError) -> Error {
-        let (row, feature, message) = match error {
-            PredictError::Missing { row, feature } => (row, feature, "is missing, which this model does not take"),
-            PredictError::Unknown { row, feature } => (row, feature, "is a category that this model does not know"),
-            PredictError::TooLarge { row, feature } => {
-                (row, feature, "is infinite, or too large for the floats of this model")
-            }
-            other => return Error::Content(other.to_string()),
-        };
-        Error::Cell {
-            row: block.first + row as u64 + 1,
-            line: None,
-            column: self.names.get(feature).cloned().unwrap_or_default(),
-            message: message.to_owned(),
-        }
     }
 }
 

@@ -19,6 +19,7 @@ mod documents;
 mod encryption;
 mod failure;
 mod grpc;
+mod jobs;
 mod lifecycle;
 mod limits;
 mod logs;

@@ -7,6 +7,7 @@ mod documented;
 mod encryption;
 mod forms;
 mod health;
+mod jobs;
 mod models;
 mod oip;
 mod payload;
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     pub bus: Bus,
     /// Artifacts.
     pub objects: Objects,
+    /// Large work.
+    pub jobs: crate::jobs::Jobs,
     /// The services.
     pub auth: Client,
     /// The services.
@@ -57,6 +60,8 @@ enum Tag {
     Predictions,
     /// Ask models by the Open Inference Protocol: tensors in JSON or binary. The same over gRPC on the same port.
     OpenInference,
+    /// Ask models for many rows: a file in, a file out.
+    Jobs,
     /// Models and their versions.
     Models,
     /// Which version of a model answers.
@@ -73,6 +78,7 @@ type Handlers = (
     token::Api,
     predict::Api,
     oip::Api,
+    jobs::Api,
     models::Api,
     rollout::Api,
     encryption::Api,
@@ -98,6 +104,7 @@ fn apis(shared: Option<Arc<Shared>>) -> Apis {
         token::Api(shared.clone()),
         predict::Api(shared.clone()),
         oip::Api(shared.clone()),
+        jobs::Api(shared.clone()),
         models::Api(shared.clone()),
         rollout::Api(shared.clone()),
         encryption::Api(shared.clone()),

@@ -182,7 +182,11 @@ impl Route {
 }
 
 /// Something of a model's versions, or 404.
-fn find<T>(shared: &Shared, model: &str, choose: impl FnOnce(&Versions) -> Result<T, Problem>) -> Result<T, Problem> {
+pub(super) fn find<T>(
+    shared: &Shared,
+    model: &str,
+    choose: impl FnOnce(&Versions) -> Result<T, Problem>,
+) -> Result<T, Problem> {
     let none = "there is no such model; GET /v1/models lists what there is";
     let snapshot = shared.catalog.now();
     choose(snapshot.model(model).ok_or_else(|| Problem::new(ErrorCode::NotFound, none))?)

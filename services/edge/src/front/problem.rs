@@ -196,7 +196,7 @@ impl From<Problem> for poem::Error {
 }
 
 /// The statuses of refusals, and when they are answered.
-const STATUSES: [(u16, &str); 13] = [
+const STATUSES: [(u16, &str); 14] = [
     (400, "The request can not be read, or carries two credentials."),
     (401, "No credential, or a bearer token that is not good."),
     (403, "A wrong API key, or a role without the permission."),
@@ -205,6 +205,7 @@ const STATUSES: [(u16, &str); 13] = [
     (409, "What is there contradicts what was asked for."),
     (413, "Larger than a limit."),
     (415, "Another content type than the operation reads."),
+    (416, "The range is not within the result."),
     (422, "Readable, but not acceptable; `errors` names each place."),
     (429, "A rate limit; `Retry-After` says when to come back."),
     (500, "A defect."),

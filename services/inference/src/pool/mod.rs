@@ -4,6 +4,7 @@
 //!
 //! Results depend neither on the number of threads nor on which rows were taken together.
 
+mod ready;
 mod schedule;
 mod worker;
 
@@ -15,6 +16,7 @@ use crate::config::Config;
 use crate::job::Job;
 use crate::kernel::Kernel;
 use crate::metrics::{Metrics, Reason};
+pub(crate) use ready::Urgency;
 use schedule::{Batch, Full, Limits, LineId, Part, Schedule, Turn};
 
 /// How often a thread without work lets others run before it sleeps: those that were about to bring more do so, and
@@ -123,8 +125,8 @@ pub(crate) struct Lines(Arc<Shared>);
 
 impl Lines {
     /// A line for a version. `trial_ns` is what one row took: what its work will cost is estimated from it.
-    pub(crate) fn open(&self, kernel: Arc<dyn Kernel>, trial_ns: u64) -> Line {
-        let id = self.0.lock().open(Arc::clone(&kernel), trial_ns);
+    pub(crate) fn open(&self, kernel: Arc<dyn Kernel>, trial_ns: u64, urgency: Urgency) -> Line {
+        let id = self.0.lock().open(Arc::clone(&kernel), trial_ns, urgency);
         Line { id, kernel, shared: Arc::clone(&self.0) }
     }
 }

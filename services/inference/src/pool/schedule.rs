@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use arborgate_contracts::ServiceError;
 
+use super::ready::{Ready, Urgency};
 use crate::job::Job;
 use crate::kernel::Kernel;
 use crate::metrics::{Metrics, Reason};
@@ -21,6 +22,9 @@ const AT_ONCE_NS: u64 = 20_000;
 const BATCH_VALUES: usize = 1 << 20;
 /// A batch of fewer rows is measured as a whole, since the rows are not what it costs.
 const FEW_ROWS: usize = 64;
+/// What nobody waits for is computed in batches of about so many nanoseconds: as long may it stand in the way of what
+/// somebody waits for.
+const LATER_BATCH_NS: u64 = 2_000_000;
 
 pub(super) type LineId = u64;
 
@@ -73,6 +77,7 @@ pub(super) struct Batch {
 }
 
 struct Waiting {
+    urgency: Urgency,
     kernel: Arc<dyn Kernel>,
     tasks: VecDeque<Task>,
     rows: usize,
@@ -110,8 +115,8 @@ pub(super) struct Schedule {
     limits: Limits,
     lines: HashMap<LineId, Waiting>,
     next_id: LineId,
-    /// Lines with work, each once, in the order of their turns.
-    ready: VecDeque<LineId>,
+    /// Lines with work.
+    ready: Ready,
     parked: usize,
     /// Wake-ups granted and not yet taken.
     granted: usize,
@@ -127,7 +132,7 @@ impl Schedule {
             limits,
             lines: HashMap::new(),
             next_id: 0,
-            ready: VecDeque::new(),
+            ready: Ready::default(),
             parked: 0,
             granted: 0,
             soon,
@@ -135,18 +140,19 @@ impl Schedule {
         }
     }
 
-    pub(super) fn open(&mut self, kernel: Arc<dyn Kernel>, trial_ns: u64) -> LineId {
+    pub(super) fn open(&mut self, kernel: Arc<dyn Kernel>, trial_ns: u64, urgency: Urgency) -> LineId {
         let id = self.next_id;
         self.next_id += 1;
         // A row among many costs far less than one alone.
         let row_ns = (trial_ns / 8).max(1);
-        self.lines.insert(id, Waiting { kernel, tasks: VecDeque::new(), rows: 0, few_ns: trial_ns, row_ns });
+        let waiting = Waiting { urgency, kernel, tasks: VecDeque::new(), rows: 0, few_ns: trial_ns, row_ns };
+        self.lines.insert(id, waiting);
         id
     }
 
     /// Forgets a line; what waited is given, to be dropped outside the lock.
     pub(super) fn drop_line(&mut self, id: LineId) -> VecDeque<Task> {
-        self.ready.retain(|other| *other != id);
+        self.ready.remove(id);
         self.lines.remove(&id).map(|line| line.tasks).unwrap_or_default()
     }
 
@@ -175,7 +181,7 @@ impl Schedule {
             }
         }
         if was_empty && !line.tasks.is_empty() {
-            self.ready.push_back(id);
+            self.ready.push(id, line.urgency);
         }
         let waiting_ns = line.estimate_ns(line.rows);
         self.wake_for(waiting_ns)
@@ -214,14 +220,14 @@ impl Schedule {
             if self.closed {
                 return Turn::Closed;
             }
-            let Some(id) = self.ready.pop_front() else { return Turn::Idle };
+            let Some(id) = self.ready.pop() else { return Turn::Idle };
             let Some(line) = self.lines.get_mut(&id) else { continue };
             fill(line, batch, &self.limits, now);
             batch.line = id;
             let batch_ns = line.estimate_ns(batch.rows);
             let left_ns = line.estimate_ns(line.rows);
             if !line.tasks.is_empty() {
-                self.ready.push_back(id);
+                self.ready.push(id, line.urgency);
             }
             if batch.parts.is_empty() && batch.moot.is_empty() {
                 continue;
@@ -270,7 +276,11 @@ impl Schedule {
 fn fill(line: &mut Waiting, batch: &mut Batch, limits: &Limits, now: Instant) {
     let widest = line.kernel.columns().max(line.kernel.width()).max(line.kernel.labels()).max(1);
     let share = line.rows.div_ceil(limits.threads).max(limits.split_rows);
-    let budget = share.min(limits.batch_rows).min((BATCH_VALUES / widest).max(1));
+    let mut budget = share.min(limits.batch_rows).min((BATCH_VALUES / widest).max(1));
+    if line.urgency == Urgency::Later {
+        let rows = usize::try_from(LATER_BATCH_NS / line.row_ns.max(1)).unwrap_or(usize::MAX);
+        budget = budget.min(rows.max(1));
+    }
     batch.kernel = Some(Arc::clone(&line.kernel));
     while let Some(task) = line.tasks.front_mut() {
         if let Some(reason) = task.job.moot(task.segment, now) {

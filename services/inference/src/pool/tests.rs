@@ -151,7 +151,7 @@ fn codes(reply: &Reply) -> Vec<Option<ErrorCode>> {
 #[tokio::test]
 async fn many_callers_each_get_their_own_rows() {
     let pool = pool(&Config { queue_rows: 100_000, ..small() });
-    let line = Arc::new(pool.lines().open(Arc::new(Sums::default()), DEAR));
+    let line = Arc::new(pool.lines().open(Arc::new(Sums::default()), DEAR, Urgency::Now));
     let callers: Vec<_> = (0..200_u32)
         .map(|caller| {
             let line = Arc::clone(&line);
@@ -181,7 +181,7 @@ async fn many_callers_each_get_their_own_rows() {
 async fn a_full_line_refuses_only_what_does_not_fit() {
     let pool = pool(&Config { threads: 1, queue_rows: 5, ..small() });
     let gate = Gate::new();
-    let line = pool.lines().open(gate.kernel.clone(), DEAR);
+    let line = pool.lines().open(gate.kernel.clone(), DEAR, Urgency::Now);
     let under_way = job(&line, vec![segment(1, &[1.0])]);
     line.push(&under_way);
     gate.wait();
@@ -201,7 +201,7 @@ async fn a_full_line_refuses_only_what_does_not_fit() {
 async fn what_nobody_wants_any_more_is_not_computed() {
     let pool = pool(&Config { threads: 1, ..small() });
     let gate = Gate::new();
-    let line = pool.lines().open(gate.kernel.clone(), DEAR);
+    let line = pool.lines().open(gate.kernel.clone(), DEAR, Urgency::Now);
     let under_way = job(&line, vec![segment(1, &[1.0])]);
     line.push(&under_way);
     gate.wait();
@@ -222,7 +222,7 @@ async fn what_nobody_wants_any_more_is_not_computed() {
 async fn a_panic_is_its_batchs_own_and_the_thread_goes_on() {
     for cost in [CHEAP, DEAR] {
         let pool = pool(&Config { threads: 1, ..small() });
-        let line = pool.lines().open(Arc::new(Sums::default()), cost);
+        let line = pool.lines().open(Arc::new(Sums::default()), cost, Urgency::Now);
         for _ in 0..3 {
             let unlucky = job(&line, vec![segment(2, &[13.0, 0.0])]);
             line.push(&unlucky);
@@ -242,7 +242,7 @@ async fn a_row_that_is_not_taken_is_refused_alone() {
     values[18] = 14.0;
     for cost in [CHEAP, DEAR] {
         let pool = pool(&Config { threads: 1, ..small() });
-        let line = pool.lines().open(Arc::new(Sums::default()), cost);
+        let line = pool.lines().open(Arc::new(Sums::default()), cost, Urgency::Now);
         let job = job(&line, vec![segment(2, &[1.0, 1.0]), segment(2, &values), segment(2, &[2.0, 2.0])]);
         line.push(&job);
         let reply = reply(&job).await;
@@ -254,7 +254,7 @@ async fn a_row_that_is_not_taken_is_refused_alone() {
 #[tokio::test]
 async fn cheap_rows_are_computed_where_they_come_from() {
     let pool = pool(&small());
-    let line = pool.lines().open(Arc::new(Sums::default()), CHEAP);
+    let line = pool.lines().open(Arc::new(Sums::default()), CHEAP, Urgency::Now);
     let job = job(&line, vec![segment(2, &[1.0, 2.0])]);
     line.push(&job);
     // It is there without any waiting.
@@ -266,11 +266,11 @@ async fn cheap_rows_are_computed_where_they_come_from() {
 async fn cheap_rows_wait_for_no_thread_and_are_refused_at_the_end() {
     let pool = pool(&Config { threads: 1, ..small() });
     let gate = Gate::new();
-    let line = pool.lines().open(gate.kernel.clone(), DEAR);
+    let line = pool.lines().open(gate.kernel.clone(), DEAR, Urgency::Now);
     let under_way = job(&line, vec![segment(1, &[1.0])]);
     line.push(&under_way);
     gate.wait();
-    let cheap = pool.lines().open(Arc::new(Sums::default()), CHEAP);
+    let cheap = pool.lines().open(Arc::new(Sums::default()), CHEAP, Urgency::Now);
     let beside = job(&cheap, vec![segment(2, &[1.0, 2.0])]);
     cheap.push(&beside);
     assert_eq!(codes(&reply(&beside).await), [None], "a busy pool keeps nobody waiting");
@@ -289,7 +289,7 @@ async fn cheap_rows_wait_for_no_thread_and_are_refused_at_the_end() {
 async fn large_work_goes_to_all_threads_and_comes_back_in_order() {
     let pool = pool(&Config { threads: 2, queue_rows: 10_000, ..small() });
     let gate = Gate::new();
-    let line = pool.lines().open(gate.kernel.clone(), 1_000_000);
+    let line = pool.lines().open(gate.kernel.clone(), 1_000_000, Urgency::Now);
     let values: Vec<f64> = (0..64).map(f64::from).collect();
     let job = job(&line, vec![segment(1, &values)]);
     line.push(&job);
@@ -305,8 +305,8 @@ async fn large_work_goes_to_all_threads_and_comes_back_in_order() {
 async fn lines_take_turns() {
     let pool = pool(&Config { threads: 1, queue_rows: 10_000, ..small() });
     let (busy, other) = (Gate::new(), Gate::new());
-    let busy_line = pool.lines().open(busy.kernel.clone(), DEAR);
-    let other_line = pool.lines().open(other.kernel.clone(), DEAR);
+    let busy_line = pool.lines().open(busy.kernel.clone(), DEAR, Urgency::Now);
+    let other_line = pool.lines().open(other.kernel.clone(), DEAR, Urgency::Now);
     let much = job(&busy_line, vec![segment(1, &[0.0; 800])]);
     busy_line.push(&much);
     busy.wait();
@@ -325,7 +325,7 @@ async fn lines_take_turns() {
 async fn the_end_refuses_what_waits_and_answers_what_is_under_way() {
     let pool = pool(&Config { threads: 1, ..small() });
     let gate = Gate::new();
-    let line = pool.lines().open(gate.kernel.clone(), DEAR);
+    let line = pool.lines().open(gate.kernel.clone(), DEAR, Urgency::Now);
     let under_way = job(&line, vec![segment(1, &[1.0])]);
     line.push(&under_way);
     gate.wait();
@@ -360,7 +360,7 @@ proptest! {
             let config =
                 Config { threads, split_rows: split, batch_rows: split + more, queue_rows: 100_000, ..Config::default() };
             let pool = pool(&config);
-            let line = pool.lines().open(Arc::new(Sums::default()), cost);
+            let line = pool.lines().open(Arc::new(Sums::default()), cost, Urgency::Now);
             let mut next = 20_u32;
             let jobs: Vec<_> = sizes
                 .iter()

@@ -3,6 +3,7 @@
 
 mod asking;
 mod faults;
+mod jobs;
 mod lifecycle;
 mod memory;
 mod predicting;

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use arborgate_bus::local::{Config as LocalConfig, LocalBus};
 use arborgate_bus::{Bucket, Bus, Client, Directory, Meta, Objects, RequestError};
-use arborgate_contracts::bucket::{ARTIFACTS, MODELS};
+use arborgate_contracts::bucket::{ARTIFACTS, JOB_FILES, JOBS, MODELS};
 use arborgate_contracts::inference::{PREDICT, Register, Registered, Remove};
 use arborgate_contracts::presence::{Aside, Held};
+use arborgate_contracts::queue;
 use arborgate_contracts::signature::GivenSignature;
 use arborgate_contracts::wire::{Answer, Asked, BatchHeader, Reply, RequestWriter};
 use arborgate_contracts::{Deadline, InstanceId, ModelName, Service, ServiceError, Subject, Version};
@@ -72,6 +73,11 @@ impl System {
     pub(crate) async fn on(bus: Bus) -> Self {
         let models = bus.create_bucket(&MODELS).await.unwrap();
         let objects = bus.create_objects(ARTIFACTS).await.unwrap();
+        bus.create_bucket(&JOBS).await.unwrap();
+        bus.create_objects(JOB_FILES).await.unwrap();
+        for spec in queue::ALL {
+            bus.create_queue(spec).await.unwrap();
+        }
         Self { bus, models, objects, uploads: AtomicUsize::new(0) }
     }
 

@@ -10,30 +10,48 @@ const MOST_IN_SINGLE: usize = 1 << 24;
 
 /// How columns are found.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Matching {
-    pub(super) by_name: bool,
-    pub(super) ignore_extra: bool,
+pub struct Matching {
+    /// Else by their order.
+    pub by_name: bool,
+    /// Columns that are no features are left out.
+    pub ignore_extra: bool,
+    /// What a message names as the way to these.
+    pub advice: Advice,
+}
+
+/// How who asks would say it.
+#[derive(Debug, Clone, Copy)]
+pub struct Advice {
+    /// Not [`Matching::by_name`].
+    pub by_order: &'static str,
+    /// [`Matching::ignore_extra`].
+    pub ignore_extra: &'static str,
 }
 
 /// A table as the model takes it.
 #[derive(Debug)]
-pub(super) struct Matched {
+pub struct Matched {
     /// In the model's order.
-    pub(super) wanted: Vec<Wanted>,
-    pub(super) width: Width,
+    pub wanted: Vec<Wanted>,
+    /// Which floats hold all of it.
+    pub width: Width,
     /// What a message calls the columns.
-    pub(super) names: Vec<String>,
+    pub names: Vec<String>,
 }
 
-/// Finds the model's features among the columns of a table; else says what is wrong.
-pub(super) fn matched(
+/// Finds the model's features among the columns of a table. `names` are those of the features, if others than the model's.
+///
+/// # Errors
+/// What is wrong with the table ("has no column …").
+pub fn matched(
     model: &Model,
+    names: Option<Vec<&str>>,
     columns: &[Column],
     format: Format,
     matching: Matching,
 ) -> Result<Matched, String> {
-    let places = match model.feature_names() {
-        Some(names) if matching.by_name => by_name(&names, columns, matching.ignore_extra)?,
+    let places = match names.or_else(|| model.feature_names()) {
+        Some(names) if matching.by_name => by_name(&names, columns, matching)?,
         _ => by_order(model.n_features(), columns, format)?,
     };
     let mut matched = Matched { wanted: Vec::new(), width: Width::Double, names: Vec::new() };
@@ -63,7 +81,8 @@ fn by_order(features: usize, columns: &[Column], format: Format) -> Result<Vec<u
     Err(format!("has {} columns, where the model has {features} features{why}", columns.len()))
 }
 
-fn by_name(names: &[&str], columns: &[Column], ignore_extra: bool) -> Result<Vec<usize>, String> {
+fn by_name(names: &[&str], columns: &[Column], matching: Matching) -> Result<Vec<usize>, String> {
+    let Matching { ignore_extra, advice, .. } = matching;
     let Mismatch { missing, twice, extra } = match arborgate_tables::by_name(names, columns, ignore_extra) {
         Ok(places) => return Ok(places),
         Err(mismatch) => mismatch,
@@ -77,10 +96,15 @@ fn by_name(names: &[&str], columns: &[Column], ignore_extra: bool) -> Result<Vec
     }
     if !extra.is_empty() {
         let what = if extra.len() == 1 { "which is no feature" } else { "which are no features" };
-        faults.push(format!("has column {}, {what} of the model (--ignore-extra leaves such out)", list(&extra)));
+        faults.push(format!(
+            "has column {}, {what} of the model ({} leaves such out)",
+            list(&extra),
+            advice.ignore_extra
+        ));
     }
     if !missing.is_empty() && columns.len() == names.len() {
-        faults.push("has as many columns as the model has features (--by-order takes them in their order)".to_owned());
+        let way = advice.by_order;
+        faults.push(format!("has as many columns as the model has features ({way} takes them in their order)"));
     }
     Err(faults.join("; it "))
 }
@@ -144,19 +168,24 @@ mod tests {
         names.iter().map(|name| Column { name: Some((*name).to_owned()), kind: Kind::Written }).collect()
     }
 
+    fn ignoring(ignore_extra: bool) -> Matching {
+        let advice = Advice { by_order: "--by-order", ignore_extra: "--ignore-extra" };
+        Matching { by_name: true, ignore_extra, advice }
+    }
+
     #[test]
     fn columns_are_found_by_name() {
         let table = columns(&["b", "x", "a"]);
-        assert_eq!(by_name(&["a", "b"], &table, true), Ok(vec![2, 0]));
-        let told = by_name(&["a", "b"], &table, false).unwrap_err();
+        assert_eq!(by_name(&["a", "b"], &table, ignoring(true)), Ok(vec![2, 0]));
+        let told = by_name(&["a", "b"], &table, ignoring(false)).unwrap_err();
         assert_eq!(told, "has column \"x\", which is no feature of the model (--ignore-extra leaves such out)");
-        let told = by_name(&["a", "c\n", "d"], &table, true).unwrap_err();
+        let told = by_name(&["a", "c\n", "d"], &table, ignoring(true)).unwrap_err();
         assert!(told.starts_with("has no column \"c\\n\", \"d\", which the model needs; it has as many"), "{told}");
-        let told = by_name(&["a"], &columns(&["a", "a"]), false).unwrap_err();
+        let told = by_name(&["a"], &columns(&["a", "a"]), ignoring(false)).unwrap_err();
         assert_eq!(told, "has column \"a\" more than once");
         let many: Vec<String> = (0..20).map(|n| n.to_string()).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        assert!(by_name(&many, &columns(&["a"]), true).unwrap_err().contains("\"7\", … (20 in all), which"));
+        assert!(by_name(&many, &columns(&["a"]), ignoring(true)).unwrap_err().contains("\"7\", … (20 in all), which"));
     }
 
     #[test]
