@@ -19,6 +19,7 @@ use poem_openapi::types::multipart::Upload as File;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, Multipart as Form};
 use serde::de::DeserializeOwned;
 
+use crate::front::pointer;
 use crate::front::problem::Problem;
 use crate::upload::{self, Upload};
 
@@ -199,30 +200,17 @@ fn signature(text: &str) -> Result<GivenSignature, Problem> {
         format!("line {line}: {}", error.message())
     };
     let toml = toml::Deserializer::parse(text).map_err(|error| fault("signature", wrong(&error)))?;
-    serde_path_to_error::deserialize(toml).map_err(|error| {
-        let path = pointer("signature", error.path());
-        fault(path, wrong(error.inner()))
-    })
+    serde_path_to_error::deserialize(toml)
+        .map_err(|error| fault(format!("signature{}", pointer::below(error.path())), wrong(error.inner())))
 }
 
 fn json<T: DeserializeOwned>(text: &str, part: &str) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_str(text);
     let read = serde_path_to_error::deserialize(&mut json);
-    let read = read.map_err(|error| fault(pointer(part, error.path()), error.inner().to_string()))?;
+    let read =
+        read.map_err(|error| fault(format!("{part}{}", pointer::below(error.path())), error.inner().to_string()))?;
     json.end().map_err(|error| fault(part, error.to_string()))?;
     Ok(read)
-}
-
-fn pointer(part: &str, path: &serde_path_to_error::Path) -> String {
-    use serde_path_to_error::Segment;
-    path.iter().fold(part.to_owned(), |mut pointer, segment| {
-        match segment {
-            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
-            Segment::Map { key } => pointer.push_str(&format!("/{}", key.replace('~', "~0").replace('/', "~1"))),
-            Segment::Enum { .. } | Segment::Unknown => {}
-        }
-        pointer
-    })
 }
 
 fn fault(pointer: impl Into<String>, detail: impl Into<String>) -> Problem {
