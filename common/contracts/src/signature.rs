@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::registry::Domain;
@@ -18,7 +19,7 @@ pub struct GivenSignature {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub description: String,
     /// By which workers are told what to hold.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "each_once")]
     pub labels: BTreeMap<String, String>,
     /// Of the features.
     #[serde(skip_serializing_if = "GivenFeatures::is_empty")]
@@ -75,7 +76,7 @@ impl<'de> Deserialize<'de> for GivenFeatures {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<GivenFeatures, A::Error> {
-                Deserialize::deserialize(MapAccessDeserializer::new(map)).map(GivenFeatures::Some)
+                each_once(MapAccessDeserializer::new(map)).map(GivenFeatures::Some)
             }
         }
         deserializer.deserialize_any(AllOrSome)
@@ -99,10 +100,10 @@ pub struct GivenFeature {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub description: String,
     /// Of a number: the least one that is taken.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "finite")]
     pub min: Option<f64>,
     /// Of a number: the greatest one that is taken.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "finite")]
     pub max: Option<f64>,
     /// Whether a missing value is taken; true only where the model takes one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,6 +111,38 @@ pub struct GivenFeature {
     /// Of a category that the file knows by its number alone: what the numbers 0, 1, … stand for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub categories: Vec<serde_json::Value>,
+}
+
+/// A table in which no name stands twice: JSON lets one, and the last would silently hold.
+fn each_once<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<BTreeMap<String, T>, D::Error> {
+    struct Once<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Once<T> {
+        type Value = BTreeMap<String, T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a table")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut all = BTreeMap::new();
+            while let Some((name, value)) = map.next_entry()? {
+                if all.insert(name, value).is_some() {
+                    return Err(A::Error::custom("a name is there twice; each stands there once"));
+                }
+            }
+            Ok(all)
+        }
+    }
+    deserializer.deserialize_map(Once(PhantomData))
+}
+
+/// TOML has NaN and infinity; JSON, by which it goes on, has neither, and would lose them.
+fn finite<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    let number = Option::<f64>::deserialize(deserializer)?;
+    match number {
+        Some(number) if !number.is_finite() => Err(D::Error::custom("must be a finite number")),
+        number => Ok(number),
+    }
 }
 
 #[cfg(test)]
@@ -127,5 +160,17 @@ mod tests {
         let again: GivenSignature = serde_json::from_str(&serde_json::to_string(&given).unwrap()).unwrap();
         assert_eq!(given, again);
         assert!(serde_json::from_str::<GivenSignature>(r#"{"feature":[]}"#).is_err());
+    }
+
+    #[test]
+    fn what_is_said_twice_is_refused() {
+        for twice in [
+            r#"{"features":{"a":{"unit":"cm"},"b":{},"a":{"unit":"m"}}}"#,
+            r#"{"labels":{"team":"a","team":"b"}}"#,
+            r#"{"classes":["a"],"classes":["b"]}"#,
+        ] {
+            let error = serde_json::from_str::<GivenSignature>(twice).unwrap_err().to_string();
+            assert!(error.contains("twice") || error.contains("duplicate"), "{error}");
+        }
     }
 }

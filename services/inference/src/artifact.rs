@@ -67,6 +67,11 @@ impl Loader {
         Self { objects, limits: Arc::new(limits), at_once: Arc::new(Semaphore::new(at_once)) }
     }
 
+    /// Bytes that all models have together; 0: no bound.
+    pub(crate) fn memory(&self) -> u64 {
+        self.limits.memory
+    }
+
     /// The model of an object that is as announced.
     pub(crate) async fn load(&self, announced: Announced<'_>) -> Result<Artifact, LoadError> {
         let limit = self.limits.max_artifact;

@@ -34,8 +34,8 @@ struct Models {
     worker: Arc<Worker>,
     /// Every manifest that can be followed.
     manifests: BTreeMap<Key, Arc<Manifest>>,
-    /// By model what operators unloaded.
-    unloaded: HashMap<ModelName, HashSet<Version>>,
+    /// By model what operators unloaded, and the revision of the record that says it.
+    unloaded: HashMap<ModelName, (u64, HashSet<Version>)>,
     kept: BTreeMap<Key, Kept>,
     /// Versions that go while requests under way are answered.
     retiring: JoinSet<()>,
@@ -131,8 +131,12 @@ impl Models {
     fn roll_out(&mut self, entry: &Entry) {
         match entry.json::<Rollout>() {
             Ok(rollout) if rollout.format <= ROLLOUT_FORMAT => {
-                self.unloaded.insert(rollout.model.clone(), rollout.unloaded.into_keys().collect());
+                let unloaded = (entry.revision, rollout.unloaded.into_keys().collect());
+                let before = self.unloaded.insert(rollout.model.clone(), unloaded);
                 self.settle_all(&rollout.model);
+                if before.is_none_or(|(revision, _)| revision < entry.revision) {
+                    self.try_again(&rollout.model);
+                }
             }
             Ok(rollout) => {
                 tracing::error!(key = %entry.key, format = rollout.format, "a newer binary wrote this rollout")
@@ -145,6 +149,16 @@ impl Models {
         let of = |(key, manifest): (&Key, &Arc<Manifest>)| (manifest.model == *model).then(|| key.clone());
         let keys: Vec<Key> = self.manifests.iter().filter_map(of).collect();
         keys.iter().for_each(|key| self.settle(key));
+    }
+
+    /// An operator changed how a model is rolled out, as a load does: its versions that were set aside begin anew.
+    fn try_again(&mut self, model: &ModelName) {
+        let is_aside = |kept: &Kept| kept.manifest.model == *model && kept.standing.lock().is_aside();
+        let aside = self.kept.iter().filter(|(_, kept)| is_aside(kept)).map(|(key, _)| key.clone());
+        for key in aside.collect::<Vec<Key>>() {
+            self.retire(&key);
+            self.settle(&key);
+        }
     }
 
     /// Keeps what is wanted now under a key, and nothing else.
@@ -165,7 +179,7 @@ impl Models {
             wanted.split_once('=').is_some_and(|(name, value)| labels.get(name).is_some_and(|of| of == value))
         };
         let told = self.worker.hold.is_empty() || self.worker.hold.iter().any(has);
-        told && !self.unloaded.get(model).is_some_and(|unloaded| unloaded.contains(version))
+        told && !self.unloaded.get(model).is_some_and(|(_, unloaded)| unloaded.contains(version))
     }
 
     fn employ(&mut self, key: Key, manifest: Arc<Manifest>, standing: Arc<Mutex<Standing>>) {

@@ -178,7 +178,7 @@ impl ModelVersion {
         let Manifest { model, version, digest, .. } = &**manifest;
         let artifact = worker.loader.load(Announced::from(&**manifest)).await?;
         artifact::check(manifest, &artifact)?;
-        let source = Source { loader: worker.loader.clone(), manifest: Arc::clone(manifest) };
+        let source = Source { loader: worker.loader.clone(), manifest: Arc::clone(manifest), grown: self.grown() };
         let ways = Ways::new(artifact.compiled, artifact.trial_ns, worker.lines.clone(), source, self.report());
         if !worker.table.put(model, version, *wish, Loaded::new(ways)) || self.served.is_some() {
             return Ok(None);
@@ -196,6 +196,16 @@ impl ModelVersion {
         let calls = self.worker.calls.clone();
         let key = manifest_key(&self.manifest.model, &self.manifest.version);
         Arc::new(move || drop(calls.try_send((key.clone(), Call::Panicked))))
+    }
+
+    fn grown(&self) -> Report {
+        // The table holds the model.
+        let (table, manifest, wish) = (Arc::downgrade(&self.worker.table), Arc::clone(&self.manifest), self.wish);
+        Arc::new(move || {
+            if let Some(table) = table.upgrade() {
+                table.grown(&manifest.model, &manifest.version, wish);
+            }
+        })
     }
 
     async fn panicked(&mut self) {

@@ -24,7 +24,7 @@ use crate::metrics::Metrics;
 use crate::model::Worker;
 use crate::pool::Pool;
 use crate::predict::Predict;
-use crate::registry::Registrar;
+use crate::registry::{Registrar, Sweep};
 use crate::signalled;
 use crate::table::Table;
 
@@ -41,6 +41,7 @@ const UNLOAD_GRACE: Duration = Duration::from_secs(30);
 pub struct Running {
     stop: watch::Sender<bool>,
     presence: JoinHandle<()>,
+    sweep: JoinHandle<()>,
     keeper: Option<Keeper>,
     servings: Vec<Serving>,
     jobs: Option<Jobs>,
@@ -97,14 +98,15 @@ async fn start_with(config: Config, bus: Bus, instance: InstanceId, metrics: Met
         grace_ms: AtomicU64::new(UNLOAD_GRACE.as_millis() as u64),
     });
     let keeper = Keeper::begin(worker, bucket, called).await?;
-    let mut servings = manage(&bus, &instance, registrar).await?;
+    let mut servings = manage(&bus, &instance, registrar.clone()).await?;
     let direct = Subject::direct(Service::Inference, PREDICT, &instance);
     servings.push(bus.serve(&direct, None, config.capacity, predict).await?);
     let presence = Presence::start(&bus, Service::Inference, instance).await?;
     let stop = watch::Sender::new(false);
     let presence = tokio::spawn(announce(presence, table.holding(), stop.subscribe()));
     let jobs = Jobs::start(&bus, &config, models).await?;
-    Ok(Running { stop, presence, keeper: Some(keeper), servings, jobs: Some(jobs), table, pool: Some(pool) })
+    let sweep = tokio::spawn(Sweep::new(registrar).run());
+    Ok(Running { stop, presence, sweep, keeper: Some(keeper), servings, jobs: Some(jobs), table, pool: Some(pool) })
 }
 
 async fn manage(bus: &Bus, instance: &InstanceId, registrar: Registrar) -> Result<Vec<Serving>, Error> {
@@ -157,6 +159,7 @@ impl Running {
     /// Says that it leaves, takes no more requests, answers those under way within `grace`, and ends its threads.
     pub async fn drain(mut self, grace: Duration) {
         self.stop.send_replace(true);
+        self.sweep.abort();
         // A task that panicked has nothing left to end.
         let _ = (&mut self.presence).await;
         if let Some(jobs) = self.jobs.take() {
@@ -182,5 +185,6 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.presence.abort();
+        self.sweep.abort();
     }
 }

@@ -109,13 +109,25 @@ impl Table {
         let mut slots = self.slots.lock();
         let Some(slot) = slots.wanted(model, version, wish) else { return false };
         (slot.loaded, slot.aside) = (Some(loaded), None);
-        let resting = slots.make_room(self.budget, wish);
+        self.make_room(&mut slots, wish);
+        true
+    }
+
+    /// A model takes more memory than when it was put in.
+    pub(crate) fn grown(&self, model: &ModelName, version: &Version, wish: Wish) {
+        let mut slots = self.slots.lock();
+        if slots.wanted(model, version, wish).is_some() {
+            self.make_room(&mut slots, wish);
+        }
+    }
+
+    fn make_room(&self, slots: &mut Slots, stays: Wish) {
+        let resting = slots.make_room(self.budget, stays);
         for (model, version) in &resting {
             tracing::info!(%model, %version, "a model rests: others are asked more, and inference.memory is full");
         }
         self.metrics.evictions.inc_by(resting.len() as u64);
-        self.publish(&slots);
-        true
+        self.publish(slots);
     }
 
     /// Tells callers that the version is served here.

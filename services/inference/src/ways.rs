@@ -30,8 +30,7 @@ pub(crate) struct Ways {
     others: Mutex<HashMap<(Asked, Urgency), Arc<Line>>>,
     source: Source,
     leaves: Kept<Leaves>,
-    /// Or why the model can not be explained.
-    explainer: Kept<Result<Arc<Explainer>, String>>,
+    explainer: Kept<Explainer>,
     /// Told of a kernel's panic.
     report: Report,
 }
@@ -39,13 +38,16 @@ pub(crate) struct Ways {
 /// See [`Reporting`].
 pub(crate) type Report = Arc<dyn Fn() + Send + Sync>;
 
-type Kept<T> = Arc<OnceCell<Arc<T>>>;
+/// What was made, or why it can not be.
+type Kept<T> = Arc<OnceCell<Result<Arc<T>, String>>>;
 
 /// Where the model itself can be read again: it is not kept, since it takes more memory than what predicts.
 #[derive(Clone)]
 pub(crate) struct Source {
     pub(crate) loader: Loader,
     pub(crate) manifest: Arc<Manifest>,
+    /// Told when the version takes more memory than before.
+    pub(crate) grown: Report,
 }
 
 impl Ways {
@@ -59,9 +61,10 @@ impl Ways {
 
     /// In memory, of all that was made so far.
     pub(crate) fn bytes(&self) -> u64 {
-        let leaves = self.leaves.get().map_or(0, |leaves| leaves.bytes());
-        let explainer = self.explainer.get().and_then(|made| made.as_ref().as_ref().ok().map(|of| of.bytes()));
-        (self.compiled.bytes() + leaves + explainer.unwrap_or(0)) as u64
+        fn kept<T>(kept: &Kept<T>, bytes: fn(&T) -> usize) -> usize {
+            kept.get().and_then(|made| made.as_ref().ok()).map_or(0, |made| bytes(made))
+        }
+        (self.compiled.bytes() + kept(&self.leaves, Leaves::bytes) + kept(&self.explainer, Explainer::bytes)) as u64
     }
 
     /// Of values and labels.
@@ -80,11 +83,22 @@ impl Ways {
             return Ok(Arc::clone(line));
         }
         let leaves = match asked.has(Asked::LEAVES) {
-            true => Some(self.source.keep(&self.leaves, |model| Leaves::new(&model)).await?),
+            true => Some(
+                self.keep(
+                    &self.leaves,
+                    "the leaves of this model can not be told",
+                    |model| Ok(Leaves::new(model)),
+                    Leaves::bytes,
+                )
+                .await?,
+            ),
             false => None,
         };
+        let explain = |model: &Model| Explainer::new(model).map_err(|why| why.to_string());
         let explainer = match asked.has(Asked::CONTRIBUTIONS) {
-            true => Some(self.explainer().await?),
+            true => {
+                Some(self.keep(&self.explainer, "this model can not be explained", explain, Explainer::bytes).await?)
+            }
             false => None,
         };
         let several = Several { asked, compiled: Arc::clone(&self.compiled), leaves, explainer };
@@ -100,11 +114,28 @@ impl Ways {
         Ok(Arc::clone(line))
     }
 
-    async fn explainer(&self) -> Result<Arc<Explainer>, ServiceError> {
-        let of = |model: Model| Explainer::new(&model).map(Arc::new).map_err(|why| why.to_string());
-        let made = self.source.keep(&self.explainer, of).await?;
-        Result::clone(&made)
-            .map_err(|why| ServiceError::new(ErrorCode::Invalid, format!("this model can not be explained: {why}")))
+    /// What is made of the model, once, within the memory that models have.
+    async fn keep<T: Send + Sync + 'static>(
+        &self,
+        kept: &Kept<T>,
+        refusal: &str,
+        make: impl FnOnce(&Model) -> Result<T, String> + Send + 'static,
+        bytes: fn(&T) -> usize,
+    ) -> Result<Arc<T>, ServiceError> {
+        let (own, limit) = (self.compiled.bytes() as u64, self.source.loader.memory());
+        let within = move |model: Model| {
+            let made = make(&model)?;
+            let more = bytes(&made) as u64;
+            if limit > 0 && own.saturating_add(more) > limit {
+                return Err(format!(
+                    "they take {more} bytes of memory beside the model's {own}; the models of this worker have {limit} \
+                     together (inference.memory)"
+                ));
+            }
+            Ok(Arc::new(made))
+        };
+        let made = self.source.keep(kept, within).await?;
+        made.map_err(|why| ServiceError::new(ErrorCode::Invalid, format!("{refusal}: {why}")))
     }
 }
 
@@ -113,13 +144,17 @@ impl Source {
     async fn keep<T: Send + Sync + 'static>(
         &self,
         kept: &Kept<T>,
-        make: impl FnOnce(Model) -> T + Send + 'static,
-    ) -> Result<Arc<T>, ServiceError> {
+        make: impl FnOnce(Model) -> Result<Arc<T>, String> + Send + 'static,
+    ) -> Result<Result<Arc<T>, String>, ServiceError> {
         if let Some(kept) = kept.get() {
-            return Ok(Arc::clone(kept));
+            return Ok(kept.clone());
         }
         let (kept, source) = (Arc::clone(kept), self.clone());
-        let making = tokio::spawn(async move { kept.get_or_try_init(|| source.make(make)).await.cloned() });
+        let making = tokio::spawn(async move {
+            let made = kept.get_or_try_init(|| source.make(make)).await.cloned();
+            (source.grown)();
+            made
+        });
         match making.await {
             Ok(Ok(kept)) => Ok(kept),
             Ok(Err(error)) => {
@@ -132,12 +167,9 @@ impl Source {
         }
     }
 
-    async fn make<T: Send + Sync + 'static>(
-        &self,
-        make: impl FnOnce(Model) -> T + Send + 'static,
-    ) -> Result<Arc<T>, LoadError> {
+    async fn make<T: Send + 'static>(&self, make: impl FnOnce(Model) -> T + Send + 'static) -> Result<T, LoadError> {
         let artifact = self.loader.load(Announced::from(&*self.manifest)).await?;
-        let made = tokio::task::spawn_blocking(move || Arc::new(make(artifact.model)));
+        let made = tokio::task::spawn_blocking(move || make(artifact.model));
         made.await.map_err(|_| LoadError::Panicked)
     }
 }

@@ -64,7 +64,6 @@ async fn only_what_a_known_key_signed_is_run(kind: Kind) {
     let alone =
         put_model(&system, "/v1/models/signed/versions/2", std::fs::read(path(&ours, "wine.joblib")).unwrap()).await;
     problem(&alone, 403);
-    // A key that OpenSSL made, where it is at hand, signs as well.
     let list = system.get("/v1/models", &admin).await.unwrap().json();
     assert_eq!(list.as_array().unwrap().len(), 1, "{list}");
 }

@@ -2,11 +2,14 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use arborgate_testkit::system::{Answer, Credential, System, eventually};
+use arborgate_testkit::system::{Answer, Credential, GENEROUS, Kind, Options, System, eventually};
 use reqwest::Method;
+use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
-use crate::support::{model_files, on_both_buses, predict_soon, problem, put_model, unique};
+use crate::support::{model_files, on_both_buses, on_both_kinds, predict_soon, private, problem, put_model, unique};
+
+on_both_kinds!(what_nobody_holds_is_not_promoted);
 
 on_both_buses!(
     a_version_is_promoted_and_rolled_back,
@@ -329,4 +332,23 @@ async fn no_request_is_lost_while_versions_change(system: &System) {
     let callers = (0..8).map(|n| caller(n % system.edges()));
     tokio::join!(operator, futures_util::future::join_all(callers));
     assert!(answered.into_inner() > 500);
+}
+
+async fn what_nobody_holds_is_not_promoted(kind: Kind) {
+    let config = format!("{GENEROUS}\n[inference]\nhold = [\"team=a\"]\n");
+    let system = private(kind, Options::with_config(config)).await;
+    let admin = system.admin().await.unwrap();
+    let put = async |version: &str, team: &str| {
+        let labels = json!({"labels": {"team": team}}).to_string();
+        let form = Form::new().text("signature", labels).part("file", Part::bytes(file("iris.joblib")));
+        let path = format!("/v1/models/held/versions/{version}?promote=true");
+        system.send(admin.apply(system.request(0, Method::PUT, &path).multipart(form))).await.unwrap()
+    };
+    let added = put("1", "a").await;
+    assert_eq!(added.status, 201, "{}", added.text());
+    assert!(problem(&put("2", "b").await, 503).contains("no worker holds this version"));
+    answers_everywhere(&system, "held", "1").await;
+    let shown = system.get("/v1/models/held", &admin).await.unwrap().json();
+    assert_eq!((&shown["current"], &shown["rollout"]["current"]), (&json!("1"), &json!("1")), "{shown}");
+    assert_eq!(shown["versions"].as_array().unwrap().len(), 2);
 }

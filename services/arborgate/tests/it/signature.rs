@@ -112,6 +112,8 @@ async fn what_is_wrong_is_told_and_leaves_nothing(system: &System) {
         (r#"{"features": [{"name": "a"}]}"#, "features", "there are 1 names; the model has 4 features"),
         (r#"{"features": {"nothing": {"unit": "cm"}}}"#, "features/nothing", "is none of the file's features"),
         (r#"{"features": {"x0": {"min": 2, "max": 1}}}"#, "features/x0/min", "is more than max"),
+        (r#"{"features": {"x0": {"min": 1e300}}}"#, "features/x0/min", "leave no value"),
+        (r#"{"features": {"x0": {"type": "integer", "min": 0.2, "max": 0.8}}}"#, "features/x0/min", "leave no value"),
         (r#"{"features": {"x0": {"categories": ["a"]}}}"#, "features/x0/categories", "by its number alone"),
         (r#"{"features": {"x0": {"type": "boolean", "min": 0}}}"#, "features/x0/min", "not of booleans"),
         (r#"{"features": {"x0": {"kind": "number"}}}"#, "signature/features/x0/kind", "unknown field"),

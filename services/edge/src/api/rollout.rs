@@ -1,5 +1,7 @@
 //! Which version of a model answers: promoted, rolled back, split, compared, loaded and unloaded.
 
+use std::time::Duration;
+
 use arborgate_bus::Meta;
 use arborgate_contracts::inference::{Change, ChangeRollout};
 use arborgate_contracts::rollout::{MOST_SHARES, Rollout, Shadow, Share, Split, Sticky, WHOLE};
@@ -15,6 +17,7 @@ use super::payload::{RawJson, Rendered, Shown, State};
 use crate::front::admitted::Admitted;
 use crate::front::body::Fields;
 use crate::front::problem::Problem;
+use crate::models::catalog::{Catalog, Versions};
 use crate::models::shadow::Found;
 
 pub(super) struct Api(pub State);
@@ -22,7 +25,7 @@ pub(super) struct Api(pub State);
 /// Values of a shadow agree that differ by at most this, relative to the value.
 const TOLERANCE: f64 = 1e-6;
 /// How long a version that is to answer is waited for until a worker holds it.
-const HELD_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
+const HELD_WITHIN: Duration = Duration::from_secs(10);
 
 /// A version's share of the requests that name none.
 #[derive(Object, Serialize)]
@@ -172,13 +175,13 @@ impl Api {
         version: Path<String>,
     ) -> Result<Rendered<RolloutView>, Problem> {
         let (model, version) = legal(&model, &version)?;
-        self.await_held(&model, &version).await?;
+        await_held(&self.0.get()?.catalog, &model, &version, HELD_WITHIN).await?;
         self.change(admitted, model, Change::Promote(version)).await
     }
 
     /// Roll back
     ///
-    /// The version that answered before the last promotion answers every request that names none.
+    /// The version that answered before the last promotion answers every request that names none. Waits until a worker holds it.
     #[oai(path = "/v1/models/:model/rollback", method = "post", operation_id = "roll_back_model")]
     async fn roll_back(
         &self,
@@ -186,7 +189,13 @@ impl Api {
         /// The model's name.
         model: Path<String>,
     ) -> Result<Rendered<RolloutView>, Problem> {
-        self.change(admitted, name(&model)?, Change::Rollback).await
+        let model = name(&model)?;
+        let catalog = &self.0.get()?.catalog;
+        let before = catalog.now().model(model.as_str()).and_then(before);
+        if let Some(version) = before {
+            await_held(catalog, &model, &version, HELD_WITHIN).await?;
+        }
+        self.change(admitted, model, Change::Rollback).await
     }
 
     /// Split the traffic
@@ -210,7 +219,7 @@ impl Api {
         });
         fields.finish()?;
         for share in &shares {
-            self.await_held(&model, &share.version).await?;
+            await_held(&self.0.get()?.catalog, &model, &share.version, HELD_WITHIN).await?;
         }
         self.change(admitted, model, Change::Split(Some(Split { shares, sticky }))).await
     }
@@ -274,7 +283,7 @@ impl Api {
     ) -> Result<Rendered<RolloutView>, Problem> {
         let (model, version) = legal(&model, &version)?;
         let rendered = self.change(admitted, model.clone(), Change::Load(version.clone())).await?;
-        self.await_held(&model, &version).await?;
+        await_held(&self.0.get()?.catalog, &model, &version, HELD_WITHIN).await?;
         Ok(rendered)
     }
 
@@ -317,24 +326,39 @@ impl Api {
         let rollout = shared.inference.call(&question, None, meta).await?;
         Rendered::of(&RolloutView::of(&rollout, None))
     }
+}
 
-    /// So that no request meets a version that nobody holds. What is not there is told by who changes the record.
-    async fn await_held(&self, model: &ModelName, version: &Version) -> Result<(), Problem> {
-        let catalog = &self.0.get()?.catalog;
-        let snapshot = catalog.now();
-        let versions = snapshot.model(model.as_str());
-        let is_out = |of: &Rollout| of.unloaded.contains_key(version);
-        let Some(versions) = versions.filter(|all| !all.rollout().is_some_and(is_out)) else { return Ok(()) };
-        let Some(served) = versions.get(version.as_str()) else { return Ok(()) };
-        if catalog.held(model, version, HELD_WITHIN).await {
-            return Ok(());
-        }
-        let detail = match served.lane.workers().aside().join("; ") {
-            reasons if reasons.is_empty() => "no worker holds this version yet; try again".to_owned(),
-            reasons => format!("no worker can hold this version: {reasons}"),
-        };
-        Err(Problem::new(ErrorCode::Unavailable, detail))
+/// So that no request meets a version that nobody holds. What is not there is told by who changes the record.
+pub(super) async fn await_held(
+    catalog: &Catalog,
+    model: &ModelName,
+    version: &Version,
+    within: Duration,
+) -> Result<(), Problem> {
+    let snapshot = catalog.now();
+    let versions = snapshot.model(model.as_str());
+    let is_out = |of: &Rollout| of.unloaded.contains_key(version);
+    let Some(versions) = versions.filter(|all| !all.rollout().is_some_and(is_out)) else { return Ok(()) };
+    let Some(served) = versions.get(version.as_str()) else { return Ok(()) };
+    if catalog.held(model, version, within).await {
+        return Ok(());
     }
+    let detail = match served.lane.workers().aside().join("; ") {
+        reasons if reasons.is_empty() => "no worker holds this version yet; try again".to_owned(),
+        reasons => format!("no worker can hold this version: {reasons}"),
+    };
+    Err(Problem::new(ErrorCode::Unavailable, detail))
+}
+
+/// What a rollback goes back to, if that is still so when it is done.
+fn before(versions: &Versions) -> Option<Version> {
+    let rollout = versions.rollout()?;
+    let is_able = |past: &&Version| {
+        versions.get(past.as_str()).is_some()
+            && !rollout.unloaded.contains_key(*past)
+            && rollout.current.as_ref() != Some(*past)
+    };
+    rollout.history.iter().rev().find(is_able).cloned()
 }
 
 fn name(model: &str) -> Result<ModelName, Problem> {

@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use poem::{Body, RequestBody};
 
 use super::coding::{Coding, unpacked};
+use super::pointer;
 use super::problem::Problem;
 
 /// How much of a body is read, and for how long.
@@ -92,8 +93,7 @@ impl Fields {
     }
 
     fn fault(&mut self, name: &str, detail: impl Into<String>) {
-        let name = name.get(..name.floor_char_boundary(128)).unwrap_or_default();
-        let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+        let pointer = format!("/{}", pointer::token(name));
         self.faults.push(Fault { pointer, detail: detail.into() });
     }
 

@@ -7,6 +7,7 @@ pub mod body;
 pub mod coding;
 pub mod flood;
 pub mod metrics;
+pub(crate) mod pointer;
 pub mod problem;
 pub mod query;
 pub mod request_id;

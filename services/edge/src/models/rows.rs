@@ -18,6 +18,7 @@ use bytes::Bytes;
 use serde::Deserializer as _;
 
 use super::ask::{Ask, Purpose};
+use crate::front::pointer;
 use crate::front::problem::Problem;
 pub(crate) use column::EXACT;
 use column::{Column, Scalar};
@@ -202,11 +203,6 @@ fn unknown(signature: &Signature) -> String {
     format!("is not a feature of this model; its features are {}{more}", names.join(", "))
 }
 
-/// A token of a JSON pointer (RFC 6901 section 3).
-fn pointer_token(text: &str) -> String {
-    text.replace('~', "~0").replace('/', "~1")
-}
-
 impl<'s> Reader<'s> {
     fn new(signature: &'s Signature, reading: Reading) -> Self {
         Self {
@@ -228,8 +224,8 @@ impl<'s> Reader<'s> {
     fn pointer(&self, name: Option<&str>) -> String {
         let row = self.at.row.map_or(String::new(), |row| format!("/{}/{row}", self.reading.purpose.rows()));
         match (name, &self.at.cell) {
-            (Some(name), _) => format!("{row}/{}", pointer_token(name)),
-            (None, Cell::Column(column)) => format!("{row}/{}", pointer_token(self.signature.name(*column))),
+            (Some(name), _) => format!("{row}/{}", pointer::token(name)),
+            (None, Cell::Column(column)) => format!("{row}/{}", pointer::token(self.signature.name(*column))),
             (None, Cell::Position(position)) => format!("{row}/{position}"),
             (None, Cell::Option(option)) => format!("{row}/{}", option.text()),
             (None, Cell::None) => row,

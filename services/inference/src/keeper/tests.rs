@@ -1,6 +1,6 @@
 use arborgate_bus::{Bus, Handler, local};
 use arborgate_contracts::bucket::{ARTIFACTS, MODELS};
-use arborgate_contracts::inference::Register;
+use arborgate_contracts::inference::{Change::Load, ChangeRollout, Register};
 use arborgate_contracts::signature::GivenSignature;
 use bytes::Bytes;
 use prometheus_client::registry::Registry;
@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::predict::Predict;
-use crate::registry::register;
+use crate::registry::{Registrar, register};
 use crate::table::Table;
 
 const TINY: &[u8] = include_bytes!("../../../../common/forest/tests/fixtures/sklearn/1.9.1/tiny.j3.joblib");
@@ -88,7 +88,18 @@ async fn a_model_that_panics_again_and_again_is_set_aside_and_the_others_go_on()
     // It is not tried again, and the other one is held.
     keeper.models.lock().remind();
     until(&table, |holding| holding.holds.iter().all(|held| held.model.as_str() == "good")).await;
-    // Taken out and put in again, it begins anew.
+    // An operator loads it: it begins anew.
+    let load =
+        ChangeRollout { model: "bad".parse().unwrap(), change: Load("1".parse().unwrap()), changed_by: "a".into() };
+    Registrar::open(&bus, config.artifact_limits()).await.unwrap().change_rollout(load).await.unwrap();
+    until(&table, |holding| holding.holds.len() == 2 && holding.aside.is_empty()).await;
+    for left in (0..3).rev() {
+        let mut changes = table.changes();
+        panicked().await;
+        tokio::time::timeout(Duration::from_secs(60), changes.changed()).await.unwrap().unwrap();
+        until(&table, |holding| holding.holds.len() == 1 + usize::from(left > 0)).await;
+    }
+    // Taken out and put in again, as well.
     let manifest = bucket.get(&bad).await.unwrap().unwrap();
     bucket.delete(&bad, None).await.unwrap();
     until(&table, |holding| holding.aside.is_empty()).await;

@@ -6,6 +6,7 @@ mod example;
 mod register;
 mod remove;
 mod rollout;
+mod sweep;
 
 use arborgate_bus::{Bucket, Bus, Objects, StoreError};
 use arborgate_contracts::bucket::{ARTIFACTS, MODELS};
@@ -16,6 +17,7 @@ use arborgate_contracts::{ErrorCode, Key, ModelName, ServiceError};
 
 use crate::artifact::Loader;
 use crate::config::ArtifactLimits;
+pub(crate) use sweep::Sweep;
 
 /// Artifacts that are checked at once: each may take much memory and a processor.
 const CHECKED_AT_ONCE: usize = 1;

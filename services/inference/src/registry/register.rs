@@ -66,6 +66,8 @@ async fn make(registrar: &Registrar, request: &Register) -> Result<Registered, R
         );
         return Err(Refusal::last(ErrorCode::Invalid, detail));
     }
+    // Of a removal that was cut off.
+    rollout::forget(registrar, &request.model, &request.version).await?;
     if request.held_back {
         rollout::hold(registrar, &request.model, &request.created_by).await?;
     }

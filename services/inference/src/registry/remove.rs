@@ -1,4 +1,5 @@
-//! A version is removed: first from the model's rollout, then its manifest, which workers follow, then its artifact.
+//! A version is removed: first nobody may choose it any more, then its manifest goes, which workers follow, then its artifact.
+//! Cut off midway, it is unloaded, and removed when that is asked again.
 
 use arborgate_bus::StoreError;
 use arborgate_contracts::inference::Remove;
@@ -25,6 +26,8 @@ pub(super) async fn remove(registrar: &Registrar, request: Remove) -> Result<(),
             Ok(()) => {
                 tracing::info!(%model, %version, digest = %manifest.digest, "removed a model");
                 registrar.discard(&manifest.object).await;
+                // What stays of it is forgotten when the version is added again.
+                let _ = rollout::forget(registrar, &model, &version).await;
                 return unpoint(registrar, &model).await;
             }
             Err(StoreError::Conflict { .. }) => {}

@@ -15,6 +15,8 @@ use super::{Registrar, unreachable};
 
 /// Tries to change what others change meanwhile.
 const TRIES: usize = 8;
+/// Who changes a rollout when a version is removed.
+const REGISTRY: &str = "registry";
 /// Characters of the reason for an unload, at most.
 const LONGEST_REASON: usize = 256;
 
@@ -38,26 +40,42 @@ pub(super) async fn hold(registrar: &Registrar, model: &ModelName, by: &str) -> 
     update(registrar, model, by, pin).await.map(drop)
 }
 
-/// Forgets a version that is to be removed, or refuses that while it is named and others are there.
+/// Has nobody choose a version that is to be removed, from here on; refused while it answers and others are there.
 pub(super) async fn release(registrar: &Registrar, model: &ModelName, version: &Version) -> Result<(), ServiceError> {
+    let mark = |rollout: &mut Rollout, versions: &Versions| {
+        known(rollout, versions, version)?;
+        if let Some(why) = versions.answers(rollout, version).filter(|_| versions.0.len() > 1) {
+            let detail = format!("{model} version {version} can not be removed: {why}");
+            return Err(ServiceError::new(ErrorCode::Conflict, detail));
+        }
+        // The only version of a model may go, whatever names it.
+        if versions.0.len() == 1 {
+            *rollout = fresh(model);
+        }
+        let at = jiff::Timestamp::now().to_string();
+        let unloaded = Unloaded { reason: "it is being removed".to_owned(), at, by: String::new() };
+        rollout.unloaded.insert(version.clone(), unloaded);
+        rollout.history.retain(|past| past != version);
+        Ok(())
+    };
+    update(registrar, model, REGISTRY, mark).await.map(drop)
+}
+
+/// Forgets that a version which is not there was unloaded: added again, it begins anew.
+pub(super) async fn forget(registrar: &Registrar, model: &ModelName, version: &Version) -> Result<(), ServiceError> {
     for _ in 0..TRIES {
         let Some((mut rollout, revision)) = read(registrar, model).await? else { return Ok(()) };
+        let is_marked = rollout.unloaded.remove(version).is_some();
+        let is_last = registrar.manifests(Some(model)).await?.is_empty();
+        let says_nothing =
+            Rollout { changed_at: String::new(), changed_by: String::new(), ..rollout.clone() } == fresh(model);
         let key = rollout_key(model);
-        let others = registrar.manifests(Some(model)).await?.iter().any(|manifest| manifest.version != *version);
-        let written = if others {
-            if let Some(why) = rollout.names(version) {
-                let detail = format!("{model} version {version} can not be removed: {why}");
-                return Err(ServiceError::new(ErrorCode::Conflict, detail));
-            }
-            let before = rollout.clone();
-            rollout.history.retain(|past| past != version);
-            rollout.unloaded.remove(version);
-            if rollout == before {
-                return Ok(());
-            }
+        let written = if is_last || (is_marked && says_nothing) {
+            registrar.bucket.delete(&key, Some(revision)).await
+        } else if is_marked {
             registrar.bucket.update(&key, record(&rollout)?, revision).await.map(drop)
         } else {
-            registrar.bucket.delete(&key, Some(revision)).await
+            return Ok(());
         };
         match written {
             Ok(()) => return Ok(()),
@@ -84,6 +102,12 @@ impl Versions {
     /// What answers all that no share takes.
     fn current<'v>(&'v self, rollout: &'v Rollout) -> Option<&'v Version> {
         rollout.current.as_ref().filter(|version| self.get(version).is_some()).or_else(|| self.newest(rollout))
+    }
+
+    /// What of the model's traffic a version answers, in a sentence; `None`: nothing.
+    fn answers(&self, rollout: &Rollout, version: &Version) -> Option<&'static str> {
+        let is_current = self.current(rollout) == Some(version);
+        rollout.names(version).or(is_current.then_some("it is the current version; promote another first"))
     }
 
     /// A version that is to answer: it is there, and workers hold it.

@@ -3,7 +3,8 @@
 use arborgate_contracts::ErrorCode;
 use arborgate_contracts::inference::{Change, ChangeRollout};
 use arborgate_contracts::presence::Held;
-use arborgate_forest::{Compiled, Model, Options};
+use arborgate_contracts::wire::Asked;
+use arborgate_forest::{Compiled, Explainer, Model, Options};
 use arborgate_inference::Config;
 use arborgate_runtime::config::ByteSize;
 
@@ -47,6 +48,31 @@ async fn the_least_recently_asked_rests_and_is_loaded_when_it_is_asked() {
         answer.unwrap();
     }
     assert_eq!(worker.metric("inference_evictions_total"), evictions + 1.0);
+}
+
+#[tokio::test]
+async fn what_explains_a_model_takes_its_share_of_the_memory() {
+    let explainer = Explainer::new(&Model::read(IRIS, &Options::default()).unwrap()).unwrap().bytes() as u64;
+    let (model, system) = (bytes_of(IRIS), System::new().await);
+    for number in ["1", "2"] {
+        system.add("iris", number, IRIS).await;
+    }
+    let worker = system.worker_with("w1", within(2 * model + explainer - 1)).await;
+    assert_eq!(worker.metric("inference_evictions_total"), 0.0);
+    let row = setosa();
+    let explain = || soon(system.predict_asking("iris", "1", Asked::CONTRIBUTIONS, &row));
+    explain().await.unwrap();
+    // The other one rests.
+    let at_work = (worker.metric("inference_evictions_total"), worker.metric("inference_model_bytes") as u64);
+    assert_eq!(at_work, (1.0, model + explainer));
+    drop(worker);
+    let _small = system.worker_with("w2", within(2 * model)).await;
+    let refused = explain().await.unwrap_err();
+    assert!(
+        refused.detail.contains("can not be explained") && refused.detail.contains("inference.memory"),
+        "{refused}"
+    );
+    soon(system.predict("iris", "1", &setosa())).await.unwrap();
 }
 
 #[tokio::test]

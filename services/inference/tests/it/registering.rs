@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use arborgate_bus::{CallError, Meta, to_json};
 use arborgate_contracts::ErrorCode;
+use arborgate_contracts::inference::{Change, ChangeRollout};
 use arborgate_contracts::registry::{DefaultModel, Manifest, Task, default_key, manifest_key};
+use arborgate_contracts::rollout::{Rollout, Unloaded, rollout_key};
 use arborgate_contracts::signature::{GivenFeatures, GivenSignature};
 use arborgate_inference::{ArtifactLimits, register};
 
@@ -228,9 +230,66 @@ async fn the_default_stays_while_a_version_is_left() {
     system.add("iris", "1", IRIS).await;
     system.add("iris", "2", TINY).await;
     let _worker = system.worker("w1").await;
-    system.remove("iris", "2").await.unwrap();
+    // What answers stays while others are there, also where nobody promoted it.
+    let refused = system.remove("iris", "2").await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::Conflict);
+    assert!(refused.detail.contains("it is the current version"), "{refused}");
+    system.remove("iris", "1").await.unwrap();
     assert_eq!(default_model(&system).await.as_deref(), Some("iris"));
     system.models.put(&default_key(), to_json(&DefaultModel { model: name("other") }).unwrap()).await.unwrap();
-    system.remove("iris", "1").await.unwrap();
+    system.remove("iris", "2").await.unwrap();
     assert_eq!(default_model(&system).await.as_deref(), Some("other"));
+}
+
+#[tokio::test]
+async fn a_version_that_is_removed_is_promoted_by_nobody_and_added_again_begins_anew() {
+    let system = System::new().await;
+    system.add("iris", "1", IRIS).await;
+    let _worker = system.worker("w1").await;
+    let client = system.client().await;
+    let promote = async |version: &str| {
+        let change = Change::Promote(version.parse().unwrap());
+        let request = ChangeRollout { model: name("iris"), change, changed_by: "user:ann".into() };
+        client.call(&request, None, Meta::within(Duration::from_secs(30))).await
+    };
+    for _ in 0..10 {
+        promote("1").await.unwrap();
+        system.add("iris", "2", TINY).await;
+        let (removed, promoted) = soon(async { tokio::join!(system.remove("iris", "2"), promote("2")) }).await;
+        // One of both is done, and what answers is there.
+        assert!(removed.is_ok() != promoted.is_ok(), "{removed:?} {promoted:?}");
+        let there = system.models.get(&manifest_key(&name("iris"), &version("2"))).await.unwrap();
+        let rollout = system.models.get_json::<Rollout>(&rollout_key(&name("iris"))).await.unwrap().unwrap().0;
+        assert_eq!((there.is_some(), rollout.names(&version("2")).is_some()), (promoted.is_ok(), promoted.is_ok()));
+        assert!(rollout.unloaded.is_empty(), "{rollout:?}");
+        if promoted.is_ok() {
+            promote("1").await.unwrap();
+            system.remove("iris", "2").await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_removal_that_was_cut_off_is_finished_or_undone() {
+    let system = System::new().await;
+    system.add("iris", "1", IRIS).await;
+    system.add("iris", "2", TINY).await;
+    let _worker = system.worker("w1").await;
+    system.remove("iris", "1").await.unwrap();
+    // As if the worker had died before the last step.
+    let unloaded = Unloaded { reason: "it is being removed".into(), at: String::new(), by: "registry".into() };
+    let cut_off = Rollout {
+        format: 1,
+        model: name("iris"),
+        current: None,
+        history: Vec::new(),
+        split: None,
+        shadow: None,
+        unloaded: [(version("1"), unloaded)].into(),
+        changed_at: String::new(),
+        changed_by: "registry".into(),
+    };
+    system.models.put(&rollout_key(&name("iris")), to_json(&cut_off).unwrap()).await.unwrap();
+    assert!(system.add("iris", "1", IRIS).await.created);
+    assert!(system.models.get(&rollout_key(&name("iris"))).await.unwrap().is_none());
 }

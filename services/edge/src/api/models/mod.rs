@@ -14,6 +14,7 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 
 use super::payload::{Gone, Made, Rendered, State};
+use super::rollout::await_held;
 use super::{Shared, Tag};
 use crate::front::admitted::Admitted;
 use crate::front::problem::Problem;
@@ -73,7 +74,8 @@ impl Api {
     /// Add a version
     ///
     /// The same bytes again are no change; other bytes under an existing version are refused. Answers when a worker holds
-    /// it. It answers for its model from now on, unless another version was promoted, or `promote` is false.
+    /// it. It answers for its model from now on, unless another version was promoted, or `promote` is false. What no worker
+    /// can hold is added, and not promoted: 503 says why.
     #[oai(path = "/v1/models/:model/versions/:version", method = "put", operation_id = "put_model_version")]
     #[allow(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn put(
@@ -123,6 +125,8 @@ impl Api {
         };
         let held = shared.catalog.held(&model, &version, HELD_WITHIN).await;
         if promote.0 == Some(true) {
+            // It was waited for; sent again, nothing is done but this.
+            await_held(&shared.catalog, &model, &version, Duration::ZERO).await?;
             let change = Change::Promote(version.clone());
             let question = ChangeRollout { model: model.clone(), change, changed_by: created_by };
             shared.inference.call(&question, None, meta).await?;
@@ -136,7 +140,8 @@ impl Api {
 
     /// Remove a version
     ///
-    /// Requests under way are answered. A version that the model's traffic names is not removed while there are others.
+    /// Requests under way are answered. A version that has a part of the model's traffic is not removed while there are
+    /// others: it is current, has a share, or is the shadow.
     #[oai(path = "/v1/models/:model/versions/:version", method = "delete", operation_id = "delete_model_version")]
     async fn delete(
         &self,

@@ -9,7 +9,8 @@ use arborgate_tables::{Cell, Convert, Error, Mismatch, Numbers, Table, Take, Wan
 use bytes::Bytes;
 
 use super::column::{Column, Scalar};
-use super::{Form, Reading, Rows, Signature, TOLD, pointer_token, unknown};
+use super::{Form, Reading, Rows, Signature, TOLD, unknown};
+use crate::front::pointer;
 use crate::front::problem::Problem;
 
 /// Rows that are decoded together.
@@ -74,7 +75,7 @@ fn check(values: &[f64], signature: &Signature) -> Result<(), Problem> {
             let taken = if value.is_nan() { column.missing() } else { column.take(Scalar::Float(*value)) };
             let Err(detail) = taken else { continue };
             if faults.len() < TOLD {
-                faults.push(Fault { pointer: format!("/rows/{row}/{}", pointer_token(name)), detail });
+                faults.push(Fault { pointer: format!("/rows/{row}/{}", pointer::token(name)), detail });
             } else {
                 untold += 1;
             }
@@ -90,7 +91,7 @@ fn whole(detail: String) -> Problem {
 fn mismatched(why: Mismatch, signature: &Signature) -> Problem {
     let fault = |name: &String, detail: String| {
         let name = name.get(..name.floor_char_boundary(128)).unwrap_or_default();
-        Fault { pointer: format!("/{}", pointer_token(name)), detail }
+        Fault { pointer: format!("/{}", pointer::token(name)), detail }
     };
     let missing = why.missing.iter().map(|name| fault(name, "is missing: there is no such column".to_owned()));
     let twice = why.twice.iter().map(|name| fault(name, "is the name of more than one column".to_owned()));

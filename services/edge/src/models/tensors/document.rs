@@ -15,6 +15,7 @@ use super::elements::Elements;
 use super::faults::Faults;
 use super::lenient;
 use super::parameters::Parameters;
+use crate::front::pointer;
 use crate::front::problem::Problem;
 
 /// Inputs or requested outputs, at most.
@@ -148,18 +149,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {
 fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, (String, serde_json::Error)> {
     let mut json = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let mut pointer = String::new();
-        for segment in error.path() {
-            use serde_path_to_error::Segment;
-            match segment {
-                Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
-                Segment::Map { key } => {
-                    let key = key.get(..key.floor_char_boundary(128)).unwrap_or_default();
-                    pointer.push_str(&format!("/{}", key.replace('~', "~0").replace('/', "~1")));
-                }
-                Segment::Enum { .. } | Segment::Unknown => {}
-            }
-        }
+        let pointer = pointer::below(error.path());
         (pointer, error.into_inner())
     })?;
     json.end().map_err(|error| (String::new(), error))?;

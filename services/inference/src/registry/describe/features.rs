@@ -116,6 +116,8 @@ fn narrowed(mut feature: Feature, given: &GivenFeature, pointer: &str, faults: &
         && min > max
     {
         faults.add(&at("min"), format!("is {min}, which is more than max, {max}"));
+    } else if !leaves_any(&feature) {
+        faults.add(&at("min"), "and max leave no value that the model takes");
     }
     match given.missing {
         Some(true) if !feature.missing => {
@@ -132,6 +134,13 @@ fn narrowed(mut feature: Feature, given: &GivenFeature, pointer: &str, faults: &
     feature.unit.clone_from(&given.unit);
     feature.description.clone_from(&given.description);
     feature
+}
+
+/// Whether a number's bounds, which are in order, have one between them that the model takes.
+fn leaves_any(feature: &Feature) -> bool {
+    let most = if feature.kind == FeatureType::Number { f64::from(f32::MAX) } else { f64::MAX };
+    let (min, max) = (feature.min.unwrap_or(-most), feature.max.unwrap_or(most));
+    min <= most && max >= -most && (feature.domain != Domain::Integer || min.ceil() <= max.floor())
 }
 
 /// What stands for the numbers 0, 1, … of a category that the file knows by its number alone. Others are refused.
