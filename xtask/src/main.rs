@@ -83,7 +83,7 @@ enum Task {
         #[command(subcommand)]
         what: Bench,
     },
-    /// Make a development CA and server certificate
+    /// Make a development CA and server certificates
     Certs {
         /// Where
         #[arg(default_value = "certs")]

@@ -23,7 +23,7 @@ use crate::{Error, files};
 
 pub use dev::{DevCa, Issued};
 pub use material::{Paths, ensure_dev_client, ensure_dev_material};
-pub use reload::{Reload, Reloader};
+pub use reload::Reloader;
 
 const CERTIFICATES_LIMIT: u64 = 1024 * 1024;
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use arborgate_runtime::tls::{self, DevCa, Reloader};
 use arborgate_runtime::{Error, files};
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, HandshakeKind, NamedGroup, ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -87,6 +88,35 @@ async fn another_authority_is_not_trusted() {
     let exposed = ours.path().join("exposed.key");
     files::write_new(&exposed, &std::fs::read(&paths.key).unwrap(), 0o644).unwrap();
     assert!(matches!(tls::server_config(&paths.cert, &exposed, &[]), Err(Error::SecretExposed { .. })));
+}
+
+#[tokio::test]
+async fn who_names_a_host_gets_a_certificate_without_addresses() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = tls::ensure_dev_material(dir.path(), &["nats".to_owned()]).unwrap();
+    let reloader = Reloader::open_dev(&paths).unwrap();
+    let addr = server(reloader.server_config(&[]).unwrap()).await;
+    let stop = CancellationToken::new();
+    let watching = tokio::spawn(reloader.watch(Duration::from_millis(10), stop.clone()));
+    let client = || Arc::new(tls::client_config(&paths.ca_cert).unwrap());
+    let given = async |name: &str| presented(&connect(addr, &client(), name).await.unwrap());
+    let of = |path: &Path| CertificateDer::from_pem_file(path).unwrap();
+    for name in ["localhost", "nats"] {
+        assert_eq!(given(name).await, of(&paths.named_cert), "{name}");
+    }
+    for name in ["127.0.0.1", "::1"] {
+        assert_eq!(given(name).await, of(&paths.cert), "{name}");
+    }
+    // each follows its files
+    let before = (of(&paths.cert), of(&paths.named_cert));
+    tls::ensure_dev_material(dir.path(), &["edge.localhost".to_owned()]).unwrap();
+    let swapped = async {
+        while given("localhost").await == before.1 || given("127.0.0.1").await == before.0 {}
+        assert_eq!(given("edge.localhost").await, of(&paths.named_cert));
+    };
+    tokio::time::timeout(LONG, swapped).await.unwrap();
+    stop.cancel();
+    tokio::time::timeout(LONG, watching).await.unwrap().unwrap();
 }
 
 fn put(dir: &Path, ca: &DevCa) {

@@ -98,7 +98,7 @@ class GrpcTest(unittest.IsolatedAsyncioTestCase):
         cls.rows, cls.predictions = server.add_categorical(headers, "kserve-grpc")
 
     async def asyncSetUp(self):
-        self.client = InferenceGRPCClient(server.ADDRESS, use_ssl=True, root_certificates=server.GRPC_CA)
+        self.client = InferenceGRPCClient(server.ADDRESS, use_ssl=True, root_certificates=server.CA)
         self.addAsyncCleanup(self.client.close)
 
     async def infer(self, model, inputs):

@@ -179,7 +179,7 @@ class GrpcTest(Calls, unittest.TestCase):
     @classmethod
     def connect(cls):
         cls.headers = {name.lower(): value for name, value in cls.headers.items()}
-        cls.client = grpcclient.InferenceServerClient(server.ADDRESS, ssl=True, root_certificates=server.GRPC_CA)
+        cls.client = grpcclient.InferenceServerClient(server.ADDRESS, ssl=True, root_certificates=server.CA)
 
     def inputs(self):
         return self.client.get_model_metadata(self.model, headers=self.headers, as_json=True)["inputs"]

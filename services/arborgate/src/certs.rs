@@ -24,8 +24,8 @@ pub(crate) fn run(options: &CertsOptions) -> Result<(), Error> {
     let dir = &options.dir;
     let clients = Role::ALL.iter().map(|role| role.name()).chain([INIT]);
     let clients: Vec<(&str, PathBuf)> = clients.map(|name| (name, dir.join(format!("client-{name}.pem")))).collect();
-    let mut told =
-        vec![("CA".to_owned(), dir.join("ca.pem")), ("server certificate".to_owned(), dir.join("server.pem"))];
+    let made = [("CA", "ca.pem"), ("server certificate", "server.pem"), ("the same, names only", "server-names.pem")];
+    let mut told: Vec<_> = made.map(|(what, file)| (what.to_owned(), dir.join(file))).into();
     told.extend(clients.iter().map(|(name, path)| (format!("{name}'s certificate"), path.clone())));
     told.push(("master key".to_owned(), dir.join(MASTER_KEY)));
     let before: Vec<Option<Vec<u8>>> = told.iter().map(|(_, path)| fs::read(path).ok()).collect();

@@ -31,7 +31,7 @@ pub(crate) enum Command {
     Health(HealthOptions),
     /// Print the OpenAPI document
     Openapi,
-    /// Make a development CA, a server certificate and the cluster's master key
+    /// Make a development CA, server certificates and the cluster's master key
     Certs(CertsOptions),
     /// Say what a model's file is: made by what, its trees, features and classes, and how it runs here
     Inspect(InspectOptions),
@@ -118,7 +118,7 @@ pub(crate) struct CertsOptions {
     /// Where
     #[arg(default_value = "certs")]
     pub dir: PathBuf,
-    /// Names beside localhost that the server certificate is for
+    /// Names beside localhost that the server certificates are for
     #[arg(long = "name", value_name = "NAME")]
     pub names: Vec<String>,
 }

@@ -97,14 +97,11 @@ pub(crate) fn certificate(
     if !tls.enabled {
         return Ok((None, false));
     }
-    let (cert, key, development) = match (&tls.cert, &tls.key) {
-        (Some(cert), Some(key)) => (cert.clone(), key.clone(), false),
-        _ => {
-            let paths = ensure_dev_material(dir, names)?;
-            (paths.cert, paths.key, true)
-        }
+    let (reloader, development) = match (&tls.cert, &tls.key) {
+        (Some(cert), Some(key)) => (Reloader::open(cert, key)?, false),
+        _ => (Reloader::open_dev(&ensure_dev_material(dir, names)?)?, true),
     };
-    let reloader = Arc::new(Reloader::open(&cert, &key)?);
+    let reloader = Arc::new(reloader);
     let (watched, every) = (Reloader::clone(&reloader), *tls.reload_every);
     shutdown.spawn(watched.watch(every, shutdown.token()));
     Ok((Some(reloader), development))

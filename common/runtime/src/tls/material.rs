@@ -1,8 +1,9 @@
-//! The development authority and server certificate in a folder: made where they are missing, and made again where they are
+//! The development authority and server certificates in a folder: made where they are missing, and made again where they are
 //! old, for the names they had and those that are wanted now.
 //!
 //! One process at a time: whoever calls holds the data folder ([`crate::files::DataDir`]), or is a tool run by hand.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -26,19 +27,31 @@ pub struct Paths {
     /// What clients are told to trust.
     pub ca_cert: PathBuf,
     pub ca_key: PathBuf,
+    /// For every name and address.
     pub cert: PathBuf,
     pub key: PathBuf,
+    /// For the names and no address, for clients that name a host. BoringSSL refuses an address in a certificate whose
+    /// authority is constrained to addresses ("unsupported name constraint type"), and with it gRPC's C core.
+    pub named_cert: PathBuf,
+    pub named_key: PathBuf,
 }
 
 impl Paths {
     fn within(dir: &Path) -> Self {
         let file = |name: &str| dir.join(name);
-        Self { ca_cert: file("ca.pem"), ca_key: file("ca.key"), cert: file("server.pem"), key: file("server.key") }
+        Self {
+            ca_cert: file("ca.pem"),
+            ca_key: file("ca.key"),
+            cert: file("server.pem"),
+            key: file("server.key"),
+            named_cert: file("server-names.pem"),
+            named_key: file("server-names.key"),
+        }
     }
 }
 
-/// Sees to it that `dir` holds a development authority and a server certificate for localhost, 127.0.0.1, ::1 and
-/// `extra_names` that is valid for 14 days at least; names of an earlier call stay. The authority is made again, and has to
+/// Sees to it that `dir` holds a development authority and server certificates for localhost, 127.0.0.1, ::1 and
+/// `extra_names` that are valid for 14 days at least; names of an earlier call stay. The authority is made again, and has to
 /// be trusted again, only where it has less than 30 days.
 ///
 /// # Errors
@@ -54,16 +67,30 @@ fn ensure_at(dir: &Path, extra_names: &[String], now: SystemTime) -> Result<Path
     let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
     add(&mut names, extra_names);
     let ca = ensure_ca(&paths, &names, now)?;
-    if !is_current(&paths, &names, now)? {
-        let before: Vec<String> = server_names(&paths).into_iter().filter(|name| ca.permits(name)).collect();
-        add(&mut names, &before);
-        let issued = ca.server_cert_at(&names, now)?;
-        // the key first: a certificate without its key would be the harder fault to find
-        files::replace(&paths.key, issued.key_pem.as_bytes(), SECRET_MODE)?;
-        files::replace(&paths.cert, issued.cert_pem.as_bytes(), PUBLIC_MODE)?;
-        tracing::info!(cert = %paths.cert.display(), ?names, "made a development server certificate");
-    }
+    let before: Vec<String> = server_names(&paths).into_iter().filter(|name| ca.permits(name)).collect();
+    add(&mut names, &before);
+    ensure_server(&ca, &paths.ca_cert, (&paths.cert, &paths.key), &names, now)?;
+    names.retain(|name| name.parse::<IpAddr>().is_err());
+    ensure_server(&ca, &paths.ca_cert, (&paths.named_cert, &paths.named_key), &names, now)?;
     Ok(paths)
+}
+
+fn ensure_server(
+    ca: &DevCa,
+    ca_cert: &Path,
+    (cert, key): (&Path, &Path),
+    names: &[String],
+    now: SystemTime,
+) -> Result<(), Error> {
+    if is_current(ca_cert, (cert, key), names, now)? {
+        return Ok(());
+    }
+    let issued = ca.server_cert_at(names, now)?;
+    // the key first: a certificate without its key would be the harder fault to find
+    files::replace(key, issued.key_pem.as_bytes(), SECRET_MODE)?;
+    files::replace(cert, issued.cert_pem.as_bytes(), PUBLIC_MODE)?;
+    tracing::info!(cert = %cert.display(), ?names, "made a development server certificate");
+    Ok(())
 }
 
 fn add(names: &mut Vec<String>, more: &[String]) {
@@ -159,10 +186,10 @@ fn pair(cert: &Path, key: &Path) -> Result<Option<CertifiedKey>, Error> {
 
 /// Whether a client that trusts the authority would accept the certificate for every name when the margin is over, and
 /// the key is the certificate's.
-fn is_current(paths: &Paths, names: &[String], now: SystemTime) -> Result<bool, Error> {
-    let Some(identity) = pair(&paths.cert, &paths.key)? else { return Ok(false) };
+fn is_current(ca_cert: &Path, (cert, key): (&Path, &Path), names: &[String], now: SystemTime) -> Result<bool, Error> {
+    let Some(identity) = pair(cert, key)? else { return Ok(false) };
     let later = since_epoch(now + SERVER_MARGIN);
-    let roots = tls::roots(&paths.ca_cert)?;
+    let roots = tls::roots(ca_cert)?;
     let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), tls::provider())
         .build()
         .map_err(|error| rustls::Error::General(error.to_string()))?;
@@ -182,8 +209,14 @@ mod tests {
 
     const DAY: Duration = Duration::from_secs(24 * 3600);
 
-    fn read(paths: &Paths) -> [Vec<u8>; 4] {
-        [&paths.ca_cert, &paths.ca_key, &paths.cert, &paths.key].map(|path| fs::read(path).unwrap())
+    fn read(paths: &Paths) -> [Vec<u8>; 6] {
+        let Paths { ca_cert, ca_key, cert, key, named_cert, named_key } = paths;
+        [ca_cert, ca_key, cert, key, named_cert, named_key].map(|path| fs::read(path).unwrap())
+    }
+
+    /// The names of the certificate without addresses.
+    fn named(paths: &Paths) -> Vec<String> {
+        super::super::dev::alternative_names(&tls::certificates(&paths.named_cert).unwrap()[0])
     }
 
     #[test]
@@ -192,8 +225,12 @@ mod tests {
         let dir = dir.path().join("tls");
         let paths = ensure_dev_material(&dir, &["nats".to_owned()]).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!([&dir, &paths.ca_key, &paths.key].map(|path| mode(path)), [0o700, 0o600, 0o600]);
-        assert_eq!([&paths.ca_cert, &paths.cert].map(|path| mode(path) & !0o044), [0o600, 0o600]);
+        assert_eq!(
+            [&dir, &paths.ca_key, &paths.key, &paths.named_key].map(|path| mode(path)),
+            [0o700, 0o600, 0o600, 0o600]
+        );
+        assert_eq!([&paths.ca_cert, &paths.cert, &paths.named_cert].map(|path| mode(path) & !0o044), [0o600; 3]);
+        assert_eq!(named(&paths), ["localhost", "nats"]);
         let made = read(&paths);
         assert_eq!(ensure_dev_material(&dir, &["nats".to_owned()]).unwrap(), paths);
         assert!(read(&paths) == made);
@@ -212,10 +249,10 @@ mod tests {
         assert!(read(&paths) == first);
         ensure_at(dir.path(), &[], start + DAY * 77).unwrap();
         let second = read(&paths);
-        assert!(second[..2] == first[..2] && second[2] != first[2] && second[3] != first[3]);
+        assert!(second[..2] == first[..2] && (2..6).all(|at| second[at] != first[at]));
         ensure_at(dir.path(), &[], start + DAY * 701).unwrap();
         let third = read(&paths);
-        assert!(third[0] != first[0] && third[1] != first[1] && third[2] != second[2]);
+        assert!((0..6).all(|at| third[at] != second[at]));
     }
 
     #[test]
@@ -226,10 +263,17 @@ mod tests {
         // within the constraints: only the server's
         ensure_dev_material(dir.path(), &["edge.localhost".to_owned()]).unwrap();
         let second = read(&paths);
-        assert!(second[0] == first[0] && second[2] != first[2]);
+        assert!(second[0] == first[0] && second[2] != first[2] && second[4] != first[4]);
+        // an address is not in the other
+        ensure_dev_material(dir.path(), &["127.0.0.2".to_owned()]).unwrap();
+        assert!(read(&paths)[2] != second[2] && read(&paths)[4..] == second[4..]);
         // what was signed for before stays
         ensure_dev_material(dir.path(), &["nats.localhost".to_owned()]).unwrap();
-        assert_eq!(server_names(&paths), ["localhost", "127.0.0.1", "::1", "nats.localhost", "edge.localhost"]);
+        let names = ["localhost", "127.0.0.1", "::1", "nats.localhost", "127.0.0.2", "edge.localhost"];
+        assert_eq!(
+            (server_names(&paths), named(&paths)),
+            (names.map(str::to_owned).to_vec(), [names[0], names[3], names[5]].map(str::to_owned).to_vec())
+        );
         let third = read(&paths);
         ensure_dev_material(dir.path(), &["edge.localhost".to_owned()]).unwrap();
         assert!(read(&paths) == third);
@@ -251,6 +295,7 @@ mod tests {
         ensure_at(dir.path(), &[], start + DAY * 701).unwrap();
         assert!(read(&paths)[0] != first[0]);
         assert_eq!(server_names(&paths), ["localhost", "127.0.0.1", "::1", "nats", "10.1.2.3"]);
+        assert_eq!(named(&paths), ["localhost", "nats"]);
         assert!(load_ca(&paths).unwrap().permits("10.1.2.3"));
     }
 
@@ -284,6 +329,12 @@ mod tests {
         files::replace(&paths.key, &first[1], SECRET_MODE).unwrap();
         ensure_dev_material(dir.path(), &[]).unwrap();
         tls::identity(&paths.cert, &paths.key).unwrap();
+        // a folder of before there were two
+        fs::remove_file(&paths.named_cert).unwrap();
+        let before = read(&Paths { named_cert: paths.cert.clone(), ..paths.clone() });
+        ensure_dev_material(dir.path(), &[]).unwrap();
+        tls::identity(&paths.named_cert, &paths.named_key).unwrap();
+        assert!(read(&paths)[..4] == before[..4]);
         fs::write(&paths.ca_cert, "rubbish").unwrap();
         let error = ensure_dev_material(dir.path(), &[]).unwrap_err().to_string();
         assert!(error.contains("ca.pem") && error.contains("remove both"), "{error}");

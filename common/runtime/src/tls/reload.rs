@@ -1,5 +1,5 @@
 //! A server's certificate that follows its files: new connections get the new one, and files that are broken or half
-//! written change nothing.
+//! written change nothing. A second one may be for clients that name a host (RFC 6066, 3).
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -14,11 +14,12 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio_util::sync::CancellationToken;
 
+use super::Paths;
 use crate::Error;
 
 /// What a look at the files found.
 #[derive(Debug)]
-pub enum Reload {
+enum Reload {
     Unchanged,
     Swapped,
     /// The files changed and can not be used; the certificate in use stays.
@@ -33,24 +34,61 @@ pub struct Reloader {
 
 #[derive(Debug)]
 struct Inner {
+    plain: Followed,
+    /// For clients that name a host.
+    named: Option<Followed>,
+}
+
+/// A certificate and its key.
+struct Followed {
     cert: PathBuf,
     key: PathBuf,
-    current: Arc<Current>,
+    current: ArcSwap<CertifiedKey>,
     /// What was looked at last, whether it could be used or not, so that a fault is told once.
     seen: Mutex<Option<[u8; 32]>>,
 }
 
-struct Current(ArcSwap<CertifiedKey>);
-
-impl fmt::Debug for Current {
+impl fmt::Debug for Followed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Current")
+        f.debug_struct("Followed").field("cert", &self.cert).finish_non_exhaustive()
     }
 }
 
-impl ResolvesServerCert for Current {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
+impl Followed {
+    fn open(cert: &Path, key: &Path) -> Result<Self, Error> {
+        let (seen, identity) = look(cert, key);
+        let current = ArcSwap::from_pointee(identity()?);
+        Ok(Self { cert: cert.to_owned(), key: key.to_owned(), current, seen: Mutex::new(seen) })
+    }
+
+    /// Looks at the files once. Blocking.
+    fn poll(&self) -> Reload {
+        let mut seen = self.seen.lock();
+        let (now, identity) = look(&self.cert, &self.key);
+        if *seen == now {
+            return Reload::Unchanged;
+        }
+        *seen = now;
+        match identity() {
+            Ok(identity) => {
+                self.current.store(Arc::new(identity));
+                Reload::Swapped
+            }
+            Err(error) => Reload::Kept(error),
+        }
+    }
+}
+
+impl Inner {
+    fn each(&self) -> impl Iterator<Item = &Followed> {
+        std::iter::once(&self.plain).chain(&self.named)
+    }
+}
+
+impl ResolvesServerCert for Inner {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let named = self.named.as_ref().filter(|_| hello.server_name().is_some());
+        Some(named.unwrap_or(&self.plain).current.load_full())
     }
 }
 
@@ -60,10 +98,17 @@ impl Reloader {
     /// # Errors
     /// Files that can not be used: a server does not start without.
     pub fn open(cert: &Path, key: &Path) -> Result<Self, Error> {
-        let (seen, identity) = look(cert, key);
-        let current = Arc::new(Current(ArcSwap::from_pointee(identity()?)));
-        let (cert, key) = (cert.to_owned(), key.to_owned());
-        Ok(Self { inner: Arc::new(Inner { cert, key, current, seen: Mutex::new(seen) }) })
+        Ok(Self { inner: Arc::new(Inner { plain: Followed::open(cert, key)?, named: None }) })
+    }
+
+    /// Reads the files of [`super::ensure_dev_material`] for the first time, of both certificates.
+    ///
+    /// # Errors
+    /// As [`Reloader::open`].
+    pub fn open_dev(paths: &Paths) -> Result<Self, Error> {
+        let plain = Followed::open(&paths.cert, &paths.key)?;
+        let named = Some(Followed::open(&paths.named_cert, &paths.named_key)?);
+        Ok(Self { inner: Arc::new(Inner { plain, named }) })
     }
 
     /// As [`super::server_config`], with the certificate that is current when a connection is made.
@@ -75,28 +120,25 @@ impl Reloader {
     }
 
     pub fn resolver(&self) -> Arc<dyn ResolvesServerCert> {
-        Arc::clone(&self.inner.current) as Arc<dyn ResolvesServerCert>
+        Arc::clone(&self.inner) as Arc<dyn ResolvesServerCert>
     }
 
-    /// When the current certificate's validity ends.
+    /// When the validity of the current certificates ends, of the first that does.
     pub fn not_after(&self) -> Option<SystemTime> {
-        self.inner.current.0.load().cert.first().and_then(super::not_after)
+        self.inner.each().filter_map(|of| of.current.load().cert.first().and_then(super::not_after)).min()
     }
 
-    /// Looks at the files once. Blocking.
-    pub fn poll(&self) -> Reload {
-        let mut seen = self.inner.seen.lock();
-        let (now, identity) = look(&self.inner.cert, &self.inner.key);
-        if *seen == now {
-            return Reload::Unchanged;
-        }
-        *seen = now;
-        match identity() {
-            Ok(identity) => {
-                self.inner.current.0.store(Arc::new(identity));
-                Reload::Swapped
+    /// Looks at the files once and says what was found. Blocking.
+    fn poll(&self) {
+        for followed in self.inner.each() {
+            let cert = followed.cert.display();
+            match followed.poll() {
+                Reload::Unchanged => {}
+                Reload::Swapped => tracing::info!(%cert, "a new certificate is in use"),
+                Reload::Kept(error) => {
+                    tracing::warn!(%cert, %error, "the certificate's files changed and can not be used: the old one stays in use");
+                }
             }
-            Err(error) => Reload::Kept(error),
         }
     }
 
@@ -106,15 +148,8 @@ impl Reloader {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             let reloader = self.clone();
-            let Ok(found) = tokio::task::spawn_blocking(move || reloader.poll()).await else { continue };
-            let cert = self.inner.cert.display();
-            match found {
-                Reload::Unchanged => {}
-                Reload::Swapped => tracing::info!(%cert, "a new certificate is in use"),
-                Reload::Kept(error) => {
-                    tracing::warn!(%cert, %error, "the certificate's files changed and can not be used: the old one stays in use");
-                }
-            }
+            // a panic in it was told, and the next look is another
+            let _ = tokio::task::spawn_blocking(move || reloader.poll()).await;
         }
     }
 }
@@ -169,9 +204,10 @@ mod tests {
         assert!(Reloader::open(&dir.join("cert"), &dir.join("key")).is_err());
         write(dir, &first);
         let reloader = Reloader::open(&dir.join("cert"), &dir.join("key")).unwrap();
-        let current = || reloader.inner.current.0.load().cert.clone();
-        let before = current();
         assert!(reloader.not_after().unwrap() > SystemTime::now());
+        let reloader = &reloader.inner.plain;
+        let current = || reloader.current.load().cert.clone();
+        let before = current();
         assert!(matches!(reloader.poll(), Reload::Unchanged));
 
         files::replace(&dir.join("key"), second.key_pem.as_bytes(), SECRET_MODE).unwrap();

@@ -89,14 +89,14 @@ fn certificates_are_made_once_and_other_names_are_refused() {
             names.iter().fold(program, |program, name| program.args(["--name", name]))
         };
         let made = succeeds(certs(&["nats", "edge"])).await;
-        assert!(made.lines().count() == 9 && made.lines().all(|line| line.contains(" made ")), "{made}");
+        assert!(made.lines().count() == 10 && made.lines().all(|line| line.contains(" made ")), "{made}");
         let content = || {
             let mut all: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
             all.sort();
             all.into_iter().map(|path| (std::fs::read(&path).unwrap(), path)).collect::<Vec<_>>()
         };
         let before = content();
-        assert_eq!(before.len(), 2 + 2 + 6 * 2 + 1);
+        assert_eq!(before.len(), 2 + 2 * 2 + 6 * 2 + 1);
         for names in [&["nats", "edge"][..], &["nats"], &[]] {
             let kept = succeeds(certs(names)).await;
             assert!(kept.lines().all(|line| line.contains(" kept ")), "{kept}");
