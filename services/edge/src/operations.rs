@@ -201,7 +201,9 @@ fn matches(template: &str, path: &str) -> bool {
 /// Whether a segment is one of `{name}`, or of `{name}` and what follows it.
 fn fits(template: &str, segment: &str) -> bool {
     let Some((_, after)) = template.strip_prefix('{').and_then(|name| name.split_once('}')) else { return false };
-    segment.strip_suffix(after).is_some_and(|value| !value.is_empty())
+    // `iris:predict` is no model.
+    let is_call = after.is_empty() && segment.ends_with(":predict");
+    !is_call && segment.strip_suffix(after).is_some_and(|value| !value.is_empty())
 }
 
 #[cfg(test)]
@@ -220,7 +222,8 @@ mod tests {
         assert_eq!(id(Method::POST, "/v1/models/iris/versions/1/predict"), "predict_version");
         assert_eq!(id(Method::HEAD, "/v1/models"), "list_models");
         assert_eq!(id(Method::POST, "/v1/models/iris:predict"), "predict_instances");
-        assert_eq!(id(Method::POST, "/v1/models/:predict"), "405");
+        assert_eq!(id(Method::POST, "/v1/models/:predict"), "404");
+        assert_eq!(allowed("/v1/models/iris:predict"), "POST");
         assert_eq!(id(Method::GET, "/v2/models/stats"), "all_statistics");
         assert_eq!(id(Method::GET, "/v2/models/iris/stats"), "model_statistics");
         for unknown in ["", "/", "/v1", "/v1/models//predict", "/v1/models/iris/versions", "/predict/x"] {

@@ -161,6 +161,9 @@ async fn a_raw_body_is_the_only_input(system: &System) {
     for wrong in [0, 1, 15, 17] {
         assert!(refused(&raw(vec![0; wrong]).await, 422).contains("takes 16"));
     }
+    // 16 bytes that are called JSON are no row.
+    let headers = [("Inference-Header-Content-Length", "0"), ("Content-Type", "application/json")];
+    assert!(refused(&send(system, INFER, &who, &headers, vec![0; 16]).await, 400).contains("the body is raw"));
 }
 
 async fn outputs_go_by_name(system: &System) {

@@ -132,8 +132,19 @@ pub(crate) fn endpoint(shared: Arc<Shared>) -> BoxEndpoint<'static, Response> {
 }
 
 /// Bodies that hold nothing but what their schemas name; poem-openapi has no way to say it.
-const CLOSED: [&str; 9] =
-    ["Ciphertext", "ManyRows", "NewApiKey", "NewShadow", "NewSplit", "NewUnload", "NewUser", "Plaintext", "ShareView"];
+const CLOSED: [&str; 11] = [
+    "Ciphertext",
+    "IndexRequest",
+    "LoadRequest",
+    "ManyRows",
+    "NewApiKey",
+    "NewShadow",
+    "NewSplit",
+    "NewUnload",
+    "NewUser",
+    "Plaintext",
+    "ShareView",
+];
 
 /// The OpenAPI document.
 pub fn document() -> String {

@@ -26,6 +26,11 @@ const LENGTH: HeaderName = HeaderName::from_static("inference-header-content-len
 fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     let Some(sent) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
     let essence = sent.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case(JSON) && headers.get(LENGTH).is_some_and(|length| length == "0") {
+        let detail = "Inference-Header-Content-Length: 0 says that the body is raw, and its Content-Type that it is JSON; \
+                      send a raw body as application/octet-stream";
+        return Err(Problem::new(ErrorCode::BadRequest, detail));
+    }
     if [JSON, BINARY].iter().any(|known| essence.eq_ignore_ascii_case(known)) {
         return Ok(());
     }

@@ -225,8 +225,12 @@ impl IndexedView {
     }
 }
 
+fn boolean(description: &'static str) -> MetaSchema {
+    MetaSchema { description: Some(description), ..MetaSchema::new("boolean") }
+}
+
 fn flag(description: &'static str) -> MetaSchemaRef {
-    inline(MetaSchema { description: Some(description), ..MetaSchema::new("boolean") })
+    inline(boolean(description))
 }
 
 fn parameters(properties: Vec<(&'static str, MetaSchemaRef)>) -> (&'static str, MetaSchemaRef) {
@@ -234,6 +238,7 @@ fn parameters(properties: Vec<(&'static str, MetaSchemaRef)>) -> (&'static str, 
         description: Some("Texts, numbers and booleans."),
         additional_properties: Some(Box::new(anything())),
         properties,
+        nullable: true,
         ..MetaSchema::new("object")
     };
     ("parameters", inline(schema))
@@ -363,7 +368,7 @@ shown!(
     IndexRequest,
     "IndexRequest",
     MetaSchema {
-        properties: vec![("ready", flag("Only what is ready."))],
+        properties: vec![("ready", inline(MetaSchema { nullable: true, ..boolean("Only what is ready.") }))],
         ..MetaSchema::new("object")
     },
     prediction: false
