@@ -31,7 +31,7 @@ use proto::grpc_inference_service_server::GrpcInferenceServiceServer;
 use service::Service;
 
 /// What the `.proto` files say.
-#[allow(clippy::all, clippy::unwrap_used, unreachable_pub, missing_docs, reason = "generated")]
+#[allow(clippy::all, clippy::unwrap_used, rustdoc::all, unreachable_pub, missing_docs, reason = "generated")]
 pub mod proto {
     tonic::include_proto!("inference");
 }
