@@ -6,7 +6,7 @@ use arborgate_testkit::system::{Answer, Credential, System, eventually};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{on_both_buses, predict_soon, problem, put_model, secure, unique};
+use crate::support::{on_both_buses, predict_soon, problem_as, put_model, secure, unique};
 
 on_both_buses!(
     the_server_and_its_models_say_what_they_are,
@@ -56,10 +56,10 @@ fn split(answer: &Answer) -> (Value, Vec<u8>) {
     (serde_json::from_slice(json).unwrap(), buffers.to_vec())
 }
 
-/// A refusal of the protocol has `error` beside the problem's members.
+/// A refusal of the protocol is plain JSON that has `error` beside the problem's members.
 #[track_caller]
 fn refused(answer: &Answer, status: u16) -> String {
-    let detail = problem(answer, status);
+    let detail = problem_as(answer, status, "application/json");
     let error = answer.json()["error"].as_str().unwrap().to_owned();
     assert!(error.starts_with(detail.trim_end_matches("; see errors")), "{error}");
     error
