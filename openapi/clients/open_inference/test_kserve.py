@@ -85,6 +85,7 @@ class RestTest(unittest.IsolatedAsyncioTestCase):
     async def test_v1(self):
         client = InferenceRESTClient(RESTConfig(protocol="v1", verify=server.TLS))
         self.addAsyncCleanup(client.close)
+        self.assertTrue(await client.is_model_ready(server.URL, "iris", headers=self.headers))
         body = {"instances": server.IRIS}
         answer = await client.infer(server.URL, body, model_name="iris", headers=self.headers)
         self.assertEqual(answer, {"predictions": server.CLASSES})
