@@ -78,11 +78,14 @@ class RestTest(unittest.IsolatedAsyncioTestCase):
         with self.assertRaises(httpx.HTTPStatusError) as raised:
             await self.infer("iris", [InferInput("input-0", [1, 3], "FP32", data=[1.0, 2.0, 3.0])])
         self.assertEqual(raised.exception.response.status_code, 422)
-        self.assertIn("/inputs/0/shape", raised.exception.response.json()["error"])
+        self.assertIn("/inputs/0/shape", str(raised.exception))
+        with self.assertRaisesRegex(httpx.HTTPStatusError, "there is no such model"):
+            await self.infer("not-there", [matrix("FP32", numpy.float32, False)])
 
     async def test_v1(self):
         client = InferenceRESTClient(RESTConfig(protocol="v1", verify=server.TLS))
         self.addAsyncCleanup(client.close)
+        self.assertTrue(await client.is_model_ready(server.URL, "iris", headers=self.headers))
         body = {"instances": server.IRIS}
         answer = await client.infer(server.URL, body, model_name="iris", headers=self.headers)
         self.assertEqual(answer, {"predictions": server.CLASSES})

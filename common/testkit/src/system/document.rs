@@ -9,13 +9,18 @@ static DOCUMENT: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(include_str!("../../../../openapi/openapi.json")).unwrap_or_default());
 
 /// Whether an operation may answer so. What is no operation of the document is not its business.
-pub(super) fn shows(method: &Method, path: &str, status: u16) -> bool {
+pub(super) fn shows(method: &Method, path: &str, status: u16, media_type: &str) -> bool {
     let name = if *method == Method::HEAD { "get".to_owned() } else { method.as_str().to_lowercase() };
     let path = path.trim_end_matches('/');
     let paths = DOCUMENT.get("paths").and_then(Value::as_object);
     let mut known = paths.into_iter().flatten().filter(|(template, _)| matches(template, path));
     let operation = known.find_map(|(_, methods)| methods.get(&name));
-    operation.is_none_or(|operation| operation.pointer(&format!("/responses/{status}")).is_some())
+    let Some(operation) = operation else { return true };
+    let Some(response) = operation.pointer(&format!("/responses/{status}")) else { return false };
+    // Without parameters, as `charset`; an answer without a body has none.
+    let media_type = media_type.split(';').next().unwrap_or_default().trim();
+    let content = response.get("content").and_then(Value::as_object);
+    content.map_or(media_type.is_empty(), |content| content.contains_key(media_type))
 }
 
 fn matches(template: &str, path: &str) -> bool {
@@ -35,11 +40,16 @@ mod tests {
 
     #[test]
     fn an_answer_is_held_against_its_operation() {
-        assert!(shows(&Method::GET, "/livez/", 200) && !shows(&Method::GET, "/livez", 401));
-        assert!(shows(&Method::HEAD, "/readyz", 503) && !shows(&Method::HEAD, "/livez", 413));
-        assert!(
-            shows(&Method::POST, "/v1/models/x/predict", 404) && !shows(&Method::POST, "/v1/models/x/predict", 409)
-        );
-        assert!(shows(&Method::PATCH, "/livez", 405) && shows(&Method::GET, "/nothing", 404));
+        let problem = "application/problem+json";
+        assert!(shows(&Method::GET, "/livez/", 200, "application/json; charset=utf-8"));
+        assert!(!shows(&Method::GET, "/livez", 401, problem) && !shows(&Method::HEAD, "/livez", 413, problem));
+        assert!(shows(&Method::HEAD, "/readyz", 503, problem) && !shows(&Method::HEAD, "/readyz", 503, "text/html"));
+        let predict = "/v1/models/x/predict";
+        assert!(shows(&Method::POST, predict, 404, problem) && !shows(&Method::POST, predict, 409, problem));
+        for path in ["/v2/models/x/infer", "/v1/models/x:predict"] {
+            assert!(shows(&Method::POST, path, 404, "application/json") && !shows(&Method::POST, path, 404, problem));
+        }
+        assert!(shows(&Method::DELETE, "/v1/users/x", 204, "") && !shows(&Method::DELETE, "/v1/users/x", 204, problem));
+        assert!(shows(&Method::PATCH, "/livez", 405, problem) && shows(&Method::GET, "/nothing", 404, problem));
     }
 }

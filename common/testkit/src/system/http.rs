@@ -2,7 +2,7 @@
 
 use std::io;
 
-use reqwest::header::HeaderMap;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
@@ -85,16 +85,18 @@ impl System {
     /// Sends a request and reads the answer.
     ///
     /// # Errors
-    /// There is no answer, or one of a status that the document does not show for its operation.
+    /// There is no answer, or one of a status or media type that the document does not show for its operation.
     pub async fn send(&self, request: RequestBuilder) -> io::Result<Answer> {
         let (client, request) = request.build_split();
         let request = request.map_err(io::Error::other)?;
         let (method, path) = (request.method().clone(), request.url().path().to_owned());
         let response = client.execute(request).await.map_err(io::Error::other)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        if !document::shows(&method, &path, status) {
+        let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if !document::shows(&method, &path, status, media_type) {
             let text = response.text().await.unwrap_or_default();
-            return Err(io::Error::other(format!("{method} {path} is not documented to answer {status}: {text}")));
+            let what = format!("{status} as {media_type:?}");
+            return Err(io::Error::other(format!("{method} {path} is not documented to answer {what}: {text}")));
         }
         let body = response.bytes().await.map_err(io::Error::other)?.to_vec();
         Ok(Answer { status, headers, body })

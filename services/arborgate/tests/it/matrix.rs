@@ -6,7 +6,7 @@ use arborgate_testkit::system::{Answer, Credential, Kind, Options, System};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{on_both_kinds, private, problem, unique};
+use crate::support::{on_both_kinds, private, problem, problem_as, unique};
 
 on_both_kinds!(every_operation_with_every_role);
 
@@ -58,6 +58,10 @@ async fn every_operation_with_every_role(kind: Kind) {
             let known = OPERATIONS.iter().find(|o| o.id == id).unwrap_or_else(|| panic!("{id} is not in the table"));
             assert_eq!((known.method.as_str(), known.path), (method.as_str(), path.as_str()));
             documented += 1;
+            let refused = |answer: &Answer, status: u16| {
+                let shown = operation["responses"][status.to_string()]["content"].as_object().unwrap();
+                problem_as(answer, status, shown.keys().next().unwrap())
+            };
             for (role, who) in &callers {
                 for edge in 0..system.edges() {
                     let answer = ask(&system, edge, &method, path, who).await;
@@ -69,12 +73,12 @@ async fn every_operation_with_every_role(kind: Kind) {
                             assert_eq!(problem(&answer, 401), "Incorrect username or password");
                         }
                         (Access::Public, _) => assert_eq!(answer.status, 200, "{told}"),
-                        (Access::Needs(_), None) => drop(problem(&answer, 401)),
+                        (Access::Needs(_), None) => drop(refused(&answer, 401)),
                         (Access::Needs(permission), Some(role)) if role.permissions().contains(permission) => {
                             assert!(is_let_in(&answer), "{told}");
                         }
                         (Access::Needs(_), Some(_)) => {
-                            assert_eq!(problem(&answer, 403), "Operation not permitted", "{told}");
+                            assert_eq!(refused(&answer, 403), "Operation not permitted", "{told}");
                         }
                     }
                 }

@@ -6,7 +6,7 @@ use arborgate_testkit::system::{Answer, Credential, System, eventually};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{on_both_buses, predict_soon, problem, put_model, secure, unique};
+use crate::support::{on_both_buses, predict_soon, problem_as, put_model, secure, unique};
 
 on_both_buses!(
     the_server_and_its_models_say_what_they_are,
@@ -56,10 +56,10 @@ fn split(answer: &Answer) -> (Value, Vec<u8>) {
     (serde_json::from_slice(json).unwrap(), buffers.to_vec())
 }
 
-/// A refusal of the protocol has `error` beside the problem's members.
+/// A refusal of the protocol is plain JSON that has `error` beside the problem's members.
 #[track_caller]
 fn refused(answer: &Answer, status: u16) -> String {
-    let detail = problem(answer, status);
+    let detail = problem_as(answer, status, "application/json");
     let error = answer.json()["error"].as_str().unwrap().to_owned();
     assert!(error.starts_with(detail.trim_end_matches("; see errors")), "{error}");
     error
@@ -378,6 +378,8 @@ async fn a_model_is_unloaded_and_loaded(system: &System) {
         let all = send(system, "/v2/repository/index", &who, &[], Vec::new()).await.json();
         all.as_array().unwrap().iter().find(|of| of["name"] == model.as_str()).unwrap().clone()
     };
+    // As V1 asks.
+    let ready = async || system.get(&format!("/v1/models/{model}"), &who).await.unwrap().json()["ready"].clone();
     refused(&change("unload", &who, "").await, 403);
     refused(&change("load", &admin, r#"{"parameters": {"config": "{}"}}"#).await, 422);
     refused(&change("load", &admin, r#"{"parameters": 1}"#).await, 422);
@@ -389,12 +391,14 @@ async fn a_model_is_unloaded_and_loaded(system: &System) {
         assert_eq!(answer.status, 200, "{}", answer.text());
         eventually("the model is gone", async || Ok(index().await["state"] == "UNAVAILABLE")).await.unwrap();
         assert!(index().await["reason"].as_str().unwrap().starts_with("unloaded"));
+        assert_eq!(ready().await, false);
         refused(&system.get(&format!("/v2/models/{model}/ready"), &who).await.unwrap(), 503);
         refused(&system.post_json(&path, &json!({"instances": rows}), &who).await.unwrap(), 503);
         // Twice is no other than once.
         assert_eq!(change("unload", &admin, "").await.status, 200);
         assert_eq!(change("load", &admin, "{}").await.status, 200);
         eventually("the model is back", async || Ok(index().await["state"] == "READY")).await.unwrap();
+        assert_eq!(ready().await, true);
         let answer = predict_soon(system, 0, &path, &json!({"instances": rows}), &who).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
     }

@@ -96,8 +96,14 @@ pub(crate) fn setosa() -> Value {
 /// Holds an answer to be problem details with this status, security headers and a detail; gives the detail.
 #[track_caller]
 pub(crate) fn problem(answer: &Answer, status: u16) -> String {
+    problem_as(answer, status, "application/problem+json")
+}
+
+/// The same, of another media type.
+#[track_caller]
+pub(crate) fn problem_as(answer: &Answer, status: u16, media_type: &str) -> String {
     assert_eq!(answer.status, status, "{}", answer.text());
-    assert_eq!(answer.header("content-type"), "application/problem+json");
+    assert_eq!(answer.header("content-type"), media_type);
     let json = answer.json();
     assert_eq!(json["status"], status);
     assert!(json["title"].is_string() && json["type"].is_string() && json["code"].is_string(), "{json}");

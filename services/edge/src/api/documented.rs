@@ -45,7 +45,8 @@ impl<A: OpenApi> OpenApi for Documented<A> {
         for operation in operations_of(&mut apis) {
             let known = OPERATIONS.iter().find(|known| operation.operation_id == Some(known.id));
             let statuses = refusals(known, operation.request.is_some());
-            operation.responses.responses.extend(problem::shown(&statuses));
+            let protocol = known.is_some_and(|known| operations::is_inference_protocol(known.path));
+            operation.responses.responses.extend(problem::shown(&statuses, protocol));
             operation.params.iter_mut().for_each(describe);
         }
         apis

@@ -122,7 +122,7 @@ pub(crate) fn queries() -> Vec<(&'static str, Vec<String>)> {
 /// The refusals of an operation that reads a body: statuses, and when they are answered.
 pub(crate) fn refusals(id: &str) -> impl Iterator<Item = (u16, &'static str)> {
     let known = OPERATIONS.iter().find(|known| known.id == id);
-    let shown = problem::shown(&documented::refusals(known, true)).collect::<Vec<_>>();
+    let shown = problem::shown(&documented::refusals(known, true), false).collect::<Vec<_>>();
     shown.into_iter().filter_map(|response| Some((response.status?, response.description)))
 }
 

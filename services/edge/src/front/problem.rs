@@ -158,7 +158,7 @@ impl IntoResponse for Problem {
         let json = self.json(None);
         let mut response = Response::builder().status(status).body(json);
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type(false)));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(self.challenge));
@@ -174,12 +174,19 @@ impl IntoResponse for Problem {
     }
 }
 
-/// A refusal as the Open Inference Protocol has it: with `error` beside its other members.
+/// A refusal as the inference protocols have it: with `error` beside its other members, and as plain JSON, for KServe's client
+/// reads the text of nothing else.
 pub(crate) fn with_error(mut response: Response) -> Response {
     if let Some(Refused(problem)) = response.extensions().get::<Refused>().cloned() {
         response.set_body(problem.json(Some(problem.whole())));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type(true)));
     }
     response
+}
+
+/// Of a refusal, of the inference protocols' operations or of others.
+const fn media_type(protocol: bool) -> &'static str {
+    if protocol { "application/json" } else { "application/problem+json" }
 }
 
 impl From<Problem> for poem::Error {
@@ -213,15 +220,15 @@ const STATUSES: [(u16, &str); 14] = [
     (504, "No answer in time."),
 ];
 
-/// Refusals with these statuses as the document shows them.
-pub fn shown(statuses: &[u16]) -> impl Iterator<Item = MetaResponse> {
+/// Refusals with these statuses as the document shows them; `protocol`: of an operation of the inference protocols.
+pub fn shown(statuses: &[u16], protocol: bool) -> impl Iterator<Item = MetaResponse> {
     let wanted = STATUSES.into_iter().filter(|(status, _)| statuses.contains(status));
-    wanted.map(|(status, description)| MetaResponse {
+    wanted.map(move |(status, description)| MetaResponse {
         description,
         status: Some(status),
         status_range: None,
         content: vec![MetaMediaType {
-            content_type: "application/problem+json",
+            content_type: media_type(protocol),
             schema: MetaSchemaRef::Reference("Problem".to_owned()),
         }],
         headers: Vec::new(),
@@ -261,7 +268,7 @@ impl ApiResponse for Problem {
                     ("detail", text("What is wrong, and what would be right.")),
                     ("code", text("The kind of failure, for programs.")),
                     ("errors", MetaSchemaRef::Inline(Box::new(errors))),
-                    ("error", text("All of it in one text; only of the Open Inference Protocol's operations.")),
+                    ("error", text("All of it in one text; only of the inference protocols' operations.")),
                 ],
                 ..MetaSchema::new("object")
             }

@@ -1,5 +1,7 @@
 //! Models and versions as the API shows them.
 
+use std::sync::Arc;
+
 use arborgate_contracts::ModelName;
 use arborgate_contracts::registry::{Class, Domain, Feature, FeatureType, Manifest, Task, Unseen};
 use arborgate_contracts::rollout::Rollout;
@@ -223,6 +225,8 @@ pub(crate) struct ModelView {
     default: bool,
     /// The version that answers what no share of the traffic takes.
     current: String,
+    /// Whether that version is ready, as KServe's V1 asks; its `state` says more.
+    ready: bool,
     /// How requests that name no version are divided; absent while nobody said: the version added last answers.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -303,10 +307,12 @@ impl ModelView {
     pub(super) fn of(name: &ModelName, versions: &Versions, default: Option<&ModelName>) -> Self {
         let rollout = versions.rollout();
         let found = versions.shadow().map(|shadow| shadow.found());
+        let ready = |served: &Arc<Served>| Standing::of(served, rollout).state == StateName::Ready;
         Self {
             name: name.to_string(),
             default: default == Some(name),
             current: versions.current().map_or_else(String::new, |served| served.manifest.version.to_string()),
+            ready: versions.current().is_some_and(ready),
             rollout: rollout.map(|rollout| RolloutView::of(rollout, found)),
             versions: versions.all().map(|served| VersionView::of(served, rollout)).collect(),
         }
