@@ -1,8 +1,7 @@
 //! What every target does: reading takes memory within twenty times the input, and of a model that was read no row that it
 //! takes makes anything panic, and each size of batch and our own file give the same bits.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod memory;
 
 use arborgate_forest::{Compiled, Explainer, Limits, Model, Options, Output, Rounds};
 use ndarray::{Array2, ArrayView2, Axis};
@@ -18,38 +17,10 @@ const ROWS: usize = 67;
 const NODES: usize = 20_000;
 const WIDTH: usize = 2_000;
 
-/// Counts what is allocated.
-struct Counting;
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system's allocator as it came
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(now, Ordering::Relaxed);
-        // SAFETY: as the caller promises
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as the caller promises
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
 /// Reads it, within the memory that is promised.
 pub fn read(bytes: &[u8], rounds: Rounds) -> Option<Model> {
     let options = Options { limits: Limits { max_bytes: MAX_BYTES, ..Limits::default() }, rounds };
-    let before = NOW.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
-    let model = Model::read(bytes, &options);
-    let peak = PEAK.load(Ordering::Relaxed) - before;
+    let (model, peak) = memory::peak(|| Model::read(bytes, &options));
     let packed = [&b"\x78"[..], b"\x1f\x8b", b"BZ", b"\xfd7zXZ", b"\x5d\0", b"\x04\x22\x4d\x18"];
     let input = if packed.iter().any(|magic| bytes.starts_with(magic)) { MAX_BYTES } else { bytes.len() };
     let most = MEMORY.0 * input + MEMORY.1;
