@@ -144,6 +144,14 @@ impl Explainer {
     pub fn explain<T: Element>(
         &self,
         rows: ArrayView2<'_, T>,
+        out: ArrayViewMut2<'_, f64>,
+    ) -> Result<(), PredictError> {
+        T::explain(self, rows, out)
+    }
+
+    pub(crate) fn explain_rows<T: Element>(
+        &self,
+        rows: ArrayView2<'_, T>,
         mut out: ArrayViewMut2<'_, f64>,
     ) -> Result<(), PredictError> {
         check(rows, self.input, &self.missing_allowed, &self.columns)?;

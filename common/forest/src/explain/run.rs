@@ -56,7 +56,7 @@ impl Explainer {
                     Processor::Avx512 => on_avx512(&self.form, scratch, room),
                     #[cfg(target_arch = "x86_64")]
                     Processor::Avx2 => on_avx2(&self.form, scratch, room),
-                    _ => block::<Plain>(&self.form, scratch, room),
+                    _ => on_any(&self.form, scratch, room),
                 }
                 for (row, out) in out.by_ref().take(count).enumerate() {
                     self.finish(row, room, &scratch.sums, out);
@@ -102,6 +102,12 @@ fn on_avx2(form: &Form, scratch: &mut Scratch, room: usize) {
     }
     // SAFETY: `Processor::Avx2` is only where its features were found
     unsafe { run(form, scratch, room) }
+}
+
+/// Not once for each caller.
+#[inline(never)]
+fn on_any(form: &Form, scratch: &mut Scratch, room: usize) {
+    block::<Plain>(form, scratch, room);
 }
 
 /// Adds what all trees say of the block's rows.

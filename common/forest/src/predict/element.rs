@@ -1,9 +1,15 @@
-//! The numbers that rows may be of.
+//! The numbers that rows may be of, and what is computed of rows of each. That is compiled here, once: of a generic function
+//! each crate that calls it would compile a copy of its own, as its profile has it.
 
+use ndarray::{ArrayView2, ArrayViewMut2};
+
+use super::{Output, PredictError};
+use crate::compiled::Compiled;
+use crate::explain::Explainer;
 use crate::model::Column;
 
 /// `f32` or `f64`.
-pub trait Element: Copy + Send + Sync + private::Sealed + 'static {
+pub trait Element: Copy + Send + Sync + rows::Rows + 'static {
     /// Whether it is of double precision.
     const WIDE: bool;
     /// As `f64`, which is exact.
@@ -47,8 +53,54 @@ impl Element for f32 {
     }
 }
 
-mod private {
-    pub trait Sealed {}
-    impl Sealed for f32 {}
-    impl Sealed for f64 {}
+/// Nothing outside the crate can name it, and so none else is an [`Element`].
+pub(crate) mod rows {
+    use super::{ArrayView2, ArrayViewMut2, Compiled, Explainer, Output, PredictError};
+
+    pub trait Rows: Sized {
+        fn predict(compiled: &Compiled, rows: ArrayView2<'_, Self>, out: &mut Output<'_>) -> Result<(), PredictError>;
+        fn margins(
+            compiled: &Compiled,
+            rows: ArrayView2<'_, Self>,
+            out: ArrayViewMut2<'_, f64>,
+        ) -> Result<(), PredictError>;
+        fn explain(
+            explainer: &Explainer,
+            rows: ArrayView2<'_, Self>,
+            out: ArrayViewMut2<'_, f64>,
+        ) -> Result<(), PredictError>;
+    }
 }
+
+macro_rules! rows_of {
+    ($element:ty) => {
+        impl rows::Rows for $element {
+            fn predict(
+                compiled: &Compiled,
+                rows: ArrayView2<'_, Self>,
+                out: &mut Output<'_>,
+            ) -> Result<(), PredictError> {
+                compiled.predict_rows(rows, out)
+            }
+
+            fn margins(
+                compiled: &Compiled,
+                rows: ArrayView2<'_, Self>,
+                out: ArrayViewMut2<'_, f64>,
+            ) -> Result<(), PredictError> {
+                compiled.margins_of_rows(rows, out)
+            }
+
+            fn explain(
+                explainer: &Explainer,
+                rows: ArrayView2<'_, Self>,
+                out: ArrayViewMut2<'_, f64>,
+            ) -> Result<(), PredictError> {
+                explainer.explain_rows(rows, out)
+            }
+        }
+    };
+}
+
+rows_of!(f32);
+rows_of!(f64);

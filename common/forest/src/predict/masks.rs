@@ -8,7 +8,7 @@ use ndarray::ArrayView2;
 
 use super::element::Element;
 use super::input::Numbers;
-use super::isa::{Isa, WORD};
+use super::isa::{EIGHT, Isa, WORD};
 use super::sums::{Sums, To, add};
 use crate::compiled::{
     Answer, Keys, Layout, Lookup, MISSING, MOST_LEAVES, MOST_NODES, MaskForm, MaskTree, Part, Values,
@@ -23,51 +23,72 @@ pub(super) trait Mask: Copy + AsRef<[u64]> + AsMut<[u64]> {
     const WORDS: usize;
     const NONE: Self;
     const ALL: Self;
-    fn and(self, other: Self) -> Self;
-    fn and_not(self, other: Self) -> Self;
-    fn or(self, other: Self) -> Self;
+    fn and<I: Isa>(self, other: Self) -> Self;
+    fn and_not<I: Isa>(self, other: Self) -> Self;
+    fn or<I: Isa>(self, other: Self) -> Self;
 }
 
-/// `64 * W` rows: a register, or several.
+/// 512 rows: a register, or several.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-pub(super) struct Wide<const W: usize>([u64; W]);
+pub(super) struct Wide([u64; EIGHT]);
 
 /// 64 rows.
 #[derive(Clone, Copy)]
 pub(super) struct Narrow([u64; 1]);
 
-macro_rules! mask {
-    ($name:ty, $words:expr, $($generics:tt)*) => {
-        impl<$($generics)*> Mask for $name {
-            const WORDS: usize = $words;
-            const NONE: Self = Self([0; $words]);
-            const ALL: Self = Self([u64::MAX; $words]);
+impl Mask for Wide {
+    const WORDS: usize = EIGHT;
+    const NONE: Self = Self([0; EIGHT]);
+    const ALL: Self = Self([u64::MAX; EIGHT]);
 
-            #[inline(always)]
-            fn and(self, other: Self) -> Self {
-                Self(std::array::from_fn(|word| self.0[word] & other.0[word]))
-            }
+    #[inline(always)]
+    fn and<I: Isa>(self, other: Self) -> Self {
+        Self(I::and(&self.0, &other.0))
+    }
 
-            #[inline(always)]
-            fn and_not(self, other: Self) -> Self {
-                Self(std::array::from_fn(|word| self.0[word] & !other.0[word]))
-            }
+    #[inline(always)]
+    fn and_not<I: Isa>(self, other: Self) -> Self {
+        Self(I::and_not(&self.0, &other.0))
+    }
 
-            #[inline(always)]
-            fn or(self, other: Self) -> Self {
-                Self(std::array::from_fn(|word| self.0[word] | other.0[word]))
-            }
-        }
+    #[inline(always)]
+    fn or<I: Isa>(self, other: Self) -> Self {
+        Self(I::or(&self.0, &other.0))
+    }
+}
 
-        impl<$($generics)*> AsRef<[u64]> for $name {
+impl Mask for Narrow {
+    const WORDS: usize = 1;
+    const NONE: Self = Self([0]);
+    const ALL: Self = Self([u64::MAX]);
+
+    #[inline(always)]
+    fn and<I: Isa>(self, other: Self) -> Self {
+        Self([self.0[0] & other.0[0]])
+    }
+
+    #[inline(always)]
+    fn and_not<I: Isa>(self, other: Self) -> Self {
+        Self([self.0[0] & !other.0[0]])
+    }
+
+    #[inline(always)]
+    fn or<I: Isa>(self, other: Self) -> Self {
+        Self([self.0[0] | other.0[0]])
+    }
+}
+
+macro_rules! words {
+    ($name:ty) => {
+        impl AsRef<[u64]> for $name {
             #[inline(always)]
             fn as_ref(&self) -> &[u64] {
                 &self.0
             }
         }
 
-        impl<$($generics)*> AsMut<[u64]> for $name {
+        impl AsMut<[u64]> for $name {
             #[inline(always)]
             fn as_mut(&mut self) -> &mut [u64] {
                 &mut self.0
@@ -76,8 +97,8 @@ macro_rules! mask {
     };
 }
 
-mask!(Wide<W>, W, const W: usize);
-mask!(Narrow, 1,);
+words!(Wide);
+words!(Narrow);
 
 /// Memory that is used again.
 pub(super) struct MaskScratch<M> {
@@ -269,12 +290,12 @@ fn find<I: Isa, M: Mask>(
         // the last level's question is the lowest bit; who passes goes left
         for level in 0..tree.depth {
             let question = tree.splits[(1 << level) - 1];
-            planes[tree.depth - 1 - level] = M::ALL.and_not(answers[usize::from(question)]);
+            planes[tree.depth - 1 - level] = M::ALL.and_not::<I>(answers[usize::from(question)]);
         }
         tree.depth
     } else {
-        descend(form, tree, answers, reach);
-        number(form, tree, reach, &mut planes)
+        descend::<I, M>(form, tree, answers, reach);
+        number::<I, M>(form, tree, reach, &mut planes)
     };
     for (word, found) in found.iter_mut().enumerate() {
         I::bytes(planes[..used].iter().map(|plane| plane.as_ref()[word]), found);
@@ -287,7 +308,7 @@ fn find<I: Isa, M: Mask>(
     reason = "a form's constructor checked what every index here comes from, and this is the hottest loop"
 )]
 #[inline(always)]
-fn descend<M: Mask>(form: &MaskForm, tree: &MaskTree<'_>, answers: &[M], reach: &mut [M; MOST_NODES]) {
+fn descend<I: Isa, M: Mask>(form: &MaskForm, tree: &MaskTree<'_>, answers: &[M], reach: &mut [M; MOST_NODES]) {
     reach[0] = M::ALL;
     let mut questions = tree.splits.iter();
     // where who passes goes
@@ -303,8 +324,8 @@ fn descend<M: Mask>(form: &MaskForm, tree: &MaskTree<'_>, answers: &[M], reach: 
             let passed = unsafe { *answers.get_unchecked(usize::from(*question)) };
             // a node's place is below `MOST_NODES`: taking the rest of it costs less than asking
             let here = reach[at % MOST_NODES];
-            reach[pass % MOST_NODES] = here.and(passed);
-            reach[(pass + 1) % MOST_NODES] = here.and_not(passed);
+            reach[pass % MOST_NODES] = here.and::<I>(passed);
+            reach[(pass + 1) % MOST_NODES] = here.and_not::<I>(passed);
             pass += 2;
         }
     }
@@ -313,7 +334,12 @@ fn descend<M: Mask>(form: &MaskForm, tree: &MaskTree<'_>, answers: &[M], reach: 
 /// The bits of the leaves' numbers, from the rows that come to each node. Returns how many bits there are.
 #[expect(unsafe_code, reason = "clearing what is written at once costs as much as writing it")]
 #[inline(always)]
-fn number<M: Mask>(form: &MaskForm, tree: &MaskTree<'_>, reach: &[M; MOST_NODES], planes: &mut [M; 8]) -> usize {
+fn number<I: Isa, M: Mask>(
+    form: &MaskForm,
+    tree: &MaskTree<'_>,
+    reach: &[M; MOST_NODES],
+    planes: &mut [M; 8],
+) -> usize {
     let mut masks = [const { MaybeUninit::<M>::uninit() }; MOST_LEAVES];
     let mut order = tree.order.iter();
     for from in (0..tree.nodes()).step_by(64) {
@@ -330,7 +356,7 @@ fn number<M: Mask>(form: &MaskForm, tree: &MaskTree<'_>, reach: &[M; MOST_NODES]
     let mut masks = unsafe { masks[..tree.order.len()].assume_init_mut() };
     let mut used = 0;
     while masks.len() > 1 {
-        planes[used] = halve(masks);
+        planes[used] = halve::<I, M>(masks);
         let pairs = masks.len().div_ceil(2);
         masks = &mut masks[..pairs];
         used += 1;
@@ -340,13 +366,13 @@ fn number<M: Mask>(form: &MaskForm, tree: &MaskTree<'_>, reach: &[M; MOST_NODES]
 
 /// Joins masks two by two. Returns the rows of the second ones: those with this bit set in their place.
 #[inline(always)]
-fn halve<M: Mask>(masks: &mut [M]) -> M {
+fn halve<I: Isa, M: Mask>(masks: &mut [M]) -> M {
     let mut odd = M::NONE;
     let pairs = masks.len() / 2;
     for pair in 0..pairs {
         let (even, uneven) = (masks[2 * pair], masks[2 * pair + 1]);
-        odd = odd.or(uneven);
-        masks[pair] = even.or(uneven);
+        odd = odd.or::<I>(uneven);
+        masks[pair] = even.or::<I>(uneven);
     }
     if masks.len() % 2 == 1 {
         masks[pairs] = masks[masks.len() - 1];

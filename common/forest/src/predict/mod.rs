@@ -91,6 +91,10 @@ impl Compiled {
     /// # Errors
     /// [`PredictError`], for the first thing that is wrong.
     pub fn predict<T: Element>(&self, rows: ArrayView2<'_, T>, out: &mut Output<'_>) -> Result<(), PredictError> {
+        T::predict(self, rows, out)
+    }
+
+    fn predict_rows<T: Element>(&self, rows: ArrayView2<'_, T>, out: &mut Output<'_>) -> Result<(), PredictError> {
         let mut answers = self.answer.answers(rows, out)?;
         self.run(rows, |margins, named| answers.put(margins, named));
         Ok(())
@@ -102,6 +106,14 @@ impl Compiled {
     /// # Errors
     /// [`PredictError`], for the first thing that is wrong.
     pub fn margins<T: Element>(
+        &self,
+        rows: ArrayView2<'_, T>,
+        out: ArrayViewMut2<'_, f64>,
+    ) -> Result<(), PredictError> {
+        T::margins(self, rows, out)
+    }
+
+    fn margins_of_rows<T: Element>(
         &self,
         rows: ArrayView2<'_, T>,
         mut out: ArrayViewMut2<'_, f64>,

@@ -12,7 +12,7 @@ use super::finish::{combine, finish};
 use super::isa::{Isa, WORD, portable::Portable};
 #[cfg(target_arch = "x86_64")]
 use super::isa::{avx2, avx512};
-use super::masks::{self, MaskScratch, Narrow, Wide};
+use super::masks::{self, Mask as _, MaskScratch, Narrow, Wide};
 use super::side_by_side::{self, ManyScratch};
 use super::sums::Sums;
 use super::walk::{self, WalkScratch};
@@ -20,7 +20,7 @@ use crate::compiled::{Answer, Compiled, Engine, Few, Form, Plain, Trees};
 use crate::model::{Decision, Precision};
 
 /// Words of rows in a large block.
-const LARGE: usize = 8;
+const LARGE: usize = Wide::WORDS;
 /// Rows from which a large block is better than small ones.
 const LARGE_ROWS: usize = 3 * WORD;
 
@@ -79,7 +79,7 @@ struct Scratch {
     labels: Vec<u32>,
     few: FewScratch,
     many: ManyScratch,
-    large: MaskScratch<Wide<LARGE>>,
+    large: MaskScratch<Wide>,
     small: MaskScratch<Narrow>,
     walk: WalkScratch,
     single: Vec<f32>,
@@ -107,7 +107,7 @@ impl Compiled {
                         Processor::Avx512 => one_on_avx512(&work, scratch, &mut sums),
                         #[cfg(target_arch = "x86_64")]
                         Processor::Avx2 => one_on_avx2(&work, scratch, &mut sums),
-                        _ => work.run::<Portable>(scratch, &mut sums),
+                        _ => one_on_any(&work, scratch, &mut sums),
                     }
                     self.finish_block(engine, (1, 1), sums, scratch, &mut found);
                 }
@@ -156,7 +156,7 @@ impl Compiled {
                 Processor::Avx512 => on_avx512(&work, block, scratch, &mut sums),
                 #[cfg(target_arch = "x86_64")]
                 Processor::Avx2 => on_avx2(&work, block, scratch, &mut sums),
-                _ => work.run::<Portable, T>(block, scratch, &mut sums),
+                _ => on_any(&work, block, scratch, &mut sums),
             }
             self.finish_block(engine, (block.nrows(), room), sums, scratch, found);
             from += block.nrows();
@@ -305,6 +305,12 @@ fn one_on_avx2(work: &One<'_>, scratch: &mut Scratch, sums: &mut Sums) {
     unsafe { run(work, scratch, sums) }
 }
 
+/// Not once for each caller.
+#[inline(never)]
+fn one_on_any(work: &One<'_>, scratch: &mut Scratch, sums: &mut Sums) {
+    work.run::<Portable>(scratch, sums);
+}
+
 /// One block's work.
 struct Work<'c> {
     engine: &'c Engine,
@@ -327,7 +333,7 @@ impl Work<'_> {
                     masks::run::<I, T, Narrow>((part, form), self.answer, rows, &mut scratch.small, sums);
                 }
                 Form::Masks(form) => {
-                    masks::run::<I, T, Wide<LARGE>>((part, form), self.answer, rows, &mut scratch.large, sums);
+                    masks::run::<I, T, Wide>((part, form), self.answer, rows, &mut scratch.large, sums);
                 }
                 Form::Walk(form) => {
                     walk::run::<I, T>((part, form), self.answer, rows, &mut scratch.walk, (sums, self.room));
@@ -357,4 +363,10 @@ fn on_avx2<T: Element>(work: &Work<'_>, rows: ArrayView2<'_, T>, scratch: &mut S
     }
     // SAFETY: `Processor::Avx2` is only where `avx2::available` said so
     unsafe { run(work, rows, scratch, sums) }
+}
+
+/// Not once for each caller.
+#[inline(never)]
+fn on_any<T: Element>(work: &Work<'_>, rows: ArrayView2<'_, T>, scratch: &mut Scratch, sums: &mut Sums) {
+    work.run::<Portable, T>(rows, scratch, sums);
 }

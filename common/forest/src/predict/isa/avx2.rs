@@ -17,6 +17,48 @@ pub(in crate::predict) fn available() -> bool {
 
 impl Isa for Avx2 {
     #[inline(always)]
+    fn and(one: &[u64; EIGHT], two: &[u64; EIGHT]) -> [u64; EIGHT] {
+        let mut joined = [0; EIGHT];
+        for from in [0, 4] {
+            // SAFETY: four words are read twice and written of eight each
+            unsafe {
+                let one = _mm256_loadu_si256(one.as_ptr().add(from).cast());
+                let two = _mm256_loadu_si256(two.as_ptr().add(from).cast());
+                _mm256_storeu_si256(joined.as_mut_ptr().add(from).cast(), _mm256_and_si256(one, two));
+            }
+        }
+        joined
+    }
+
+    #[inline(always)]
+    fn and_not(one: &[u64; EIGHT], two: &[u64; EIGHT]) -> [u64; EIGHT] {
+        let mut joined = [0; EIGHT];
+        for from in [0, 4] {
+            // SAFETY: four words are read twice and written of eight each
+            unsafe {
+                let one = _mm256_loadu_si256(one.as_ptr().add(from).cast());
+                let two = _mm256_loadu_si256(two.as_ptr().add(from).cast());
+                _mm256_storeu_si256(joined.as_mut_ptr().add(from).cast(), _mm256_andnot_si256(two, one));
+            }
+        }
+        joined
+    }
+
+    #[inline(always)]
+    fn or(one: &[u64; EIGHT], two: &[u64; EIGHT]) -> [u64; EIGHT] {
+        let mut joined = [0; EIGHT];
+        for from in [0, 4] {
+            // SAFETY: four words are read twice and written of eight each
+            unsafe {
+                let one = _mm256_loadu_si256(one.as_ptr().add(from).cast());
+                let two = _mm256_loadu_si256(two.as_ptr().add(from).cast());
+                _mm256_storeu_si256(joined.as_mut_ptr().add(from).cast(), _mm256_or_si256(one, two));
+            }
+        }
+        joined
+    }
+
+    #[inline(always)]
     fn at_most(bytes: &[u8; WORD], bound: u8) -> u64 {
         let mut bits = 0;
         for from in [32, 0] {

@@ -21,6 +21,39 @@ pub(in crate::predict) fn available() -> bool {
 
 impl Isa for Avx512 {
     #[inline(always)]
+    fn and(one: &[u64; EIGHT], two: &[u64; EIGHT]) -> [u64; EIGHT] {
+        let mut joined = [0; EIGHT];
+        // SAFETY: 64 bytes are read twice and written of 64 each
+        unsafe {
+            let (one, two) = (_mm512_loadu_si512(one.as_ptr().cast()), _mm512_loadu_si512(two.as_ptr().cast()));
+            _mm512_storeu_si512(joined.as_mut_ptr().cast(), _mm512_and_si512(one, two));
+        }
+        joined
+    }
+
+    #[inline(always)]
+    fn and_not(one: &[u64; EIGHT], two: &[u64; EIGHT]) -> [u64; EIGHT] {
+        let mut joined = [0; EIGHT];
+        // SAFETY: 64 bytes are read twice and written of 64 each
+        unsafe {
+            let (one, two) = (_mm512_loadu_si512(one.as_ptr().cast()), _mm512_loadu_si512(two.as_ptr().cast()));
+            _mm512_storeu_si512(joined.as_mut_ptr().cast(), _mm512_andnot_si512(two, one));
+        }
+        joined
+    }
+
+    #[inline(always)]
+    fn or(one: &[u64; EIGHT], two: &[u64; EIGHT]) -> [u64; EIGHT] {
+        let mut joined = [0; EIGHT];
+        // SAFETY: 64 bytes are read twice and written of 64 each
+        unsafe {
+            let (one, two) = (_mm512_loadu_si512(one.as_ptr().cast()), _mm512_loadu_si512(two.as_ptr().cast()));
+            _mm512_storeu_si512(joined.as_mut_ptr().cast(), _mm512_or_si512(one, two));
+        }
+        joined
+    }
+
+    #[inline(always)]
     fn at_most(bytes: &[u8; WORD], bound: u8) -> u64 {
         // SAFETY: 64 bytes are read of 64
         unsafe {

@@ -29,6 +29,12 @@ pub(super) struct Leaves<'t, F> {
 
 /// Operations on 64 rows.
 pub(super) trait Isa {
+    /// Bits of both.
+    fn and(one: &[u64; EIGHT], two: &[u64; EIGHT]) -> [u64; EIGHT];
+    /// Bits of the first alone.
+    fn and_not(one: &[u64; EIGHT], two: &[u64; EIGHT]) -> [u64; EIGHT];
+    /// Bits of either.
+    fn or(one: &[u64; EIGHT], two: &[u64; EIGHT]) -> [u64; EIGHT];
     /// A bit for each byte that is at most `bound`.
     fn at_most(bytes: &[u8; WORD], bound: u8) -> u64;
     /// How many are below `x`, which is not NaN.
@@ -86,6 +92,23 @@ mod tests {
         avx512::Avx512::turn(&found, &mut turned[0]);
         portable::Portable::turn(&found, &mut turned[1]);
         assert_eq!(turned[0], turned[1]);
+    }
+
+    #[test]
+    fn words_are_joined_as_by_plain_code() {
+        fn hold<I: Isa>() {
+            let words = |seed: u64| std::array::from_fn(|at| seed.wrapping_mul(0x9e37_79b9_7f4a_7c15 + at as u64));
+            let (one, two) = (words(3), words(5));
+            assert_eq!(I::and(&one, &two), portable::Portable::and(&one, &two));
+            assert_eq!(I::and_not(&one, &two), portable::Portable::and_not(&one, &two));
+            assert_eq!(I::or(&one, &two), portable::Portable::or(&one, &two));
+        }
+        if avx2::available() {
+            hold::<avx2::Avx2>();
+        }
+        if avx512::available() {
+            hold::<avx512::Avx512>();
+        }
     }
 
     #[test]

@@ -8,6 +8,21 @@ pub(in crate::predict) struct Portable;
 
 impl Isa for Portable {
     #[inline(always)]
+    fn and(one: &[u64; EIGHT], two: &[u64; EIGHT]) -> [u64; EIGHT] {
+        std::array::from_fn(|at| one[at] & two[at])
+    }
+
+    #[inline(always)]
+    fn and_not(one: &[u64; EIGHT], two: &[u64; EIGHT]) -> [u64; EIGHT] {
+        std::array::from_fn(|at| one[at] & !two[at])
+    }
+
+    #[inline(always)]
+    fn or(one: &[u64; EIGHT], two: &[u64; EIGHT]) -> [u64; EIGHT] {
+        std::array::from_fn(|at| one[at] | two[at])
+    }
+
+    #[inline(always)]
     fn at_most(bytes: &[u8; WORD], bound: u8) -> u64 {
         bits(bytes, |byte| byte <= bound)
     }
