@@ -51,6 +51,13 @@ pub struct Fault {
     pub detail: String,
 }
 
+impl Fault {
+    /// A name as a token of a JSON pointer (RFC 6901 section 3).
+    pub fn token(name: &str) -> String {
+        name.replace('~', "~0").replace('/', "~1")
+    }
+}
+
 /// What a service answers when it does not do what was asked. `detail` is for the caller; what only an operator
 /// needs is logged where it happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]

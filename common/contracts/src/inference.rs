@@ -86,6 +86,10 @@ pub enum Change {
     Load(Version),
     /// Workers let it go, and its artifact stays: why.
     Unload(Version, String),
+    /// Workers hold every version.
+    LoadAll,
+    /// Workers let every version go, and their artifacts stay: why.
+    UnloadAll(String),
 }
 
 /// The operation's token in the direct subject of predictions.

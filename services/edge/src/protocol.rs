@@ -12,6 +12,7 @@ use crate::front::problem::Problem;
 use crate::identity::Caller;
 use crate::models::ask::{Ask, Purpose};
 use crate::models::catalog::{Served, Versions};
+use crate::models::held;
 use crate::models::rows::{Reading, Rows, from_tensors};
 use crate::models::statistics::Totals;
 use crate::models::tensors::{Described, Elements, Faults, Parameters, Plan, Requested, Tensor};
@@ -23,9 +24,6 @@ pub(crate) const NAME: &str = "arborgate";
 pub(crate) const PLATFORM: &str = "arborgate_forest";
 /// The protocol's extensions that it has.
 pub(crate) const EXTENSIONS: [&str; 4] = ["binary_tensor_data", "classification", "statistics", "model_repository"];
-
-/// How long a version that was loaded is waited for.
-const HELD_WITHIN: Duration = Duration::from_secs(10);
 
 /// A model, or one of its versions.
 #[derive(Debug, Clone, Copy)]
@@ -74,7 +72,7 @@ pub(crate) fn find(shared: &Shared, named: Named<'_>) -> Result<Arc<Served>, Pro
 }
 
 /// The version, if a worker holds it; else 503.
-pub(crate) fn held(shared: &Shared, named: Named<'_>) -> Result<Arc<Served>, Problem> {
+pub(crate) fn ready(shared: &Shared, named: Named<'_>) -> Result<Arc<Served>, Problem> {
     let served = find(shared, named)?;
     let snapshot = shared.catalog.now();
     let versions = snapshot.model(named.model).ok_or_else(no_model)?;
@@ -173,18 +171,10 @@ fn indexed(versions: &Versions, served: &Served) -> Indexed {
     }
 }
 
-/// Of a model the versions that some predicate holds for, those first that traffic goes to: what refuses one of them
-/// refuses before any other is changed.
-fn versions(shared: &Shared, model: &str, wanted: impl Fn(bool) -> bool) -> Result<(ModelName, Vec<Version>), Problem> {
-    let snapshot = shared.catalog.now();
-    let versions = snapshot.model(model).ok_or_else(no_model)?;
-    let name = model.parse::<ModelName>().map_err(|_| no_model())?;
-    let rollout = versions.rollout();
-    let is_out = |version: &Version| rollout.is_some_and(|rollout| rollout.unloaded.contains_key(version));
-    let all = versions.all().map(|served| &served.manifest.version).filter(|version| wanted(is_out(version)));
-    let mut all: Vec<Version> = all.cloned().collect();
-    all.sort_by_key(|version| rollout.is_none_or(|rollout| rollout.names(version).is_none()));
-    Ok((name, all))
+/// The name of a model that there is.
+fn known(shared: &Shared, model: &str) -> Result<ModelName, Problem> {
+    let name = model.parse().map_err(|_| no_model())?;
+    shared.catalog.now().model(model).map(|_| name).ok_or_else(no_model)
 }
 
 async fn change(shared: &Shared, model: &ModelName, change: Change, caller: &Caller) -> Result<(), Problem> {
@@ -195,28 +185,18 @@ async fn change(shared: &Shared, model: &ModelName, change: Change, caller: &Cal
 
 /// Workers hold all versions of a model again; answers when they do.
 pub(crate) async fn load(shared: &Shared, model: &str, caller: &Caller) -> Result<(), Problem> {
-    let (name, unloaded) = versions(shared, model, |is_out| is_out)?;
-    for version in &unloaded {
-        change(shared, &name, Change::Load(version.clone()), caller).await?;
-    }
-    let (_, all) = versions(shared, model, |_| true)?;
-    for version in all {
-        if !shared.catalog.held(&name, &version, HELD_WITHIN).await {
-            let detail = format!("no worker holds {name} version {version} yet; try again");
-            return Err(Problem::new(ErrorCode::Unavailable, detail));
-        }
-    }
-    Ok(())
+    let name = known(shared, model)?;
+    change(shared, &name, Change::LoadAll, caller).await?;
+    let snapshot = shared.catalog.now();
+    let versions = snapshot.model(model).into_iter().flat_map(|versions| versions.all());
+    let versions: Vec<Version> = versions.map(|served| served.manifest.version.clone()).collect();
+    held::again(&shared.catalog, &name, &versions).await
 }
 
 /// Workers let all versions of a model go; their files stay.
 pub(crate) async fn unload(shared: &Shared, model: &str, caller: &Caller) -> Result<(), Problem> {
-    let (name, loaded) = versions(shared, model, |is_out| !is_out)?;
-    for version in loaded {
-        let reason = "by the repository's unload".to_owned();
-        change(shared, &name, Change::Unload(version, reason), caller).await?;
-    }
-    Ok(())
+    let name = known(shared, model)?;
+    change(shared, &name, Change::UnloadAll("by the repository's unload".to_owned()), caller).await
 }
 
 /// A request to load that brings a configuration or files of its own.

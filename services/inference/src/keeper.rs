@@ -237,7 +237,7 @@ impl Models {
         let (manifest, standing) = (Arc::clone(&kept.manifest), Arc::clone(&kept.standing));
         let Manifest { model, version, .. } = &*manifest;
         self.worker.metrics.load_failures.inc();
-        let crashed = standing.lock().crashed("its actor worked");
+        let crashed = standing.lock().crashed("its actor worked", Instant::now());
         if let Some(why) = crashed {
             tracing::error!(%model, %version, why, "a model is set aside");
             return self.worker.table.withdraw(model, version, kept.wish, Some(why));

@@ -23,8 +23,10 @@ use crate::ways::{Report, Source, Ways};
 /// The first pause after a failed load; each one more doubles it.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
-/// Crashes after which a version is set aside.
-const MOST_CRASHES: u32 = 3;
+/// Crashes within [`CRASHES_COUNT_FOR`] after which a version is set aside.
+const MOST_CRASHES: usize = 3;
+/// How long a crash counts.
+const CRASHES_COUNT_FOR: Duration = Duration::from_secs(3600);
 
 /// What all models of a worker share.
 pub(crate) struct Worker {
@@ -72,20 +74,24 @@ pub(crate) type Calls = mpsc::Sender<(Key, Call)>;
 pub(crate) struct Standing {
     /// When it is to be told [`Message::Retry`]: its load failed.
     pub(crate) retry_at: Option<Instant>,
-    crashes: u32,
+    /// When it crashed, as long as that counts; once set aside, it stays so.
+    crashes: Vec<Instant>,
 }
 
 impl Standing {
     /// Counts a crash. From now on the version is set aside: why.
-    pub(crate) fn crashed(&mut self, how: &str) -> Option<String> {
-        self.crashes = self.crashes.saturating_add(1);
-        let why = || format!("set aside: it crashed {} times, the last time while {how}", self.crashes);
+    pub(crate) fn crashed(&mut self, how: &str, now: Instant) -> Option<String> {
+        if !self.is_aside() {
+            self.crashes.retain(|at| now.saturating_duration_since(*at) < CRASHES_COUNT_FOR);
+        }
+        self.crashes.push(now);
+        let why = || format!("set aside: it crashed {} times, the last time while {how}", self.crashes.len());
         self.is_aside().then(why)
     }
 
     /// Whether it crashed too often.
     pub(crate) fn is_aside(&self) -> bool {
-        self.crashes >= MOST_CRASHES
+        self.crashes.len() >= MOST_CRASHES
     }
 }
 
@@ -153,7 +159,7 @@ impl ModelVersion {
         let Manifest { model, version, digest, .. } = &*self.manifest;
         self.worker.metrics.load_failures.inc();
         let crashed = matches!(error, LoadError::Panicked);
-        if let Some(why) = crashed.then(|| self.standing.lock().crashed("it was loaded")).flatten() {
+        if let Some(why) = crashed.then(|| self.standing.lock().crashed("it was loaded", Instant::now())).flatten() {
             return self.set_aside(why);
         }
         let pause = pause(self.failures, self.worker.retry_at_most);
@@ -209,7 +215,7 @@ impl ModelVersion {
     }
 
     async fn panicked(&mut self) {
-        let crashed = self.standing.lock().crashed("it predicted");
+        let crashed = self.standing.lock().crashed("it predicted", Instant::now());
         match crashed {
             Some(why) => self.set_aside(why),
             None => {
@@ -268,11 +274,17 @@ mod tests {
     #[test]
     fn a_version_that_crashes_again_and_again_is_set_aside_with_its_reason() {
         let mut standing = Standing::default();
-        assert_eq!((standing.crashed("it was loaded"), standing.crashed("it predicted")), (None, None));
+        let begun = Instant::now();
+        let later = begun + CRASHES_COUNT_FOR;
+        assert_eq!(standing.crashed("it was loaded", begun), None);
+        assert_eq!(standing.crashed("it predicted", begun + Duration::from_secs(1)), None);
+        // The first one counts no more.
+        assert_eq!(standing.crashed("it predicted", later), None);
         assert!(!standing.is_aside());
-        let why = standing.crashed("it predicted").unwrap();
+        let why = standing.crashed("it predicted", later).unwrap();
         assert_eq!(why, "set aside: it crashed 3 times, the last time while it predicted");
-        assert!(standing.is_aside());
+        // It stays so, whenever what was under way crashes as well.
+        assert!(standing.crashed("it predicted", later + CRASHES_COUNT_FOR).is_some() && standing.is_aside());
     }
 
     #[test]

@@ -195,7 +195,7 @@ async fn wrong_uploads_are_refused(system: &System) {
     let request = system.request(0, reqwest::Method::PUT, &format!("{path}?default=maybe"));
     let request = request.header("Content-Type", "application/octet-stream").body(file("iris.joblib"));
     let answer = system.send(admin.apply(request)).await.unwrap();
-    problem(&answer, 400);
+    assert!(problem(&answer, 422).starts_with("default: "));
     let predictor = system.new_user(&unique("upload"), "predictor").await.unwrap();
     let request = system.request(0, reqwest::Method::PUT, &path).header("Content-Type", "application/octet-stream");
     let answer = system.send(predictor.apply(request).body(file("iris.joblib"))).await.unwrap();

@@ -207,6 +207,11 @@ async fn a_shadow_is_compared_and_dropped(system: &System) {
         .await
         .unwrap();
     }
+    // Set again it goes on counting, and says so; a share is what it is rounded to.
+    let again = json!({"version": "2", "percent": 0.015});
+    let again = change(system, Method::PUT, &format!("{path}/shadow"), &again).await;
+    let shadow = again.json()["shadow"].clone();
+    assert!(shadow["differed"].as_u64().unwrap() > 2 && shadow["percent"] == 0.02, "{}", again.text());
     let ended = change(system, Method::DELETE, &format!("{path}/shadow"), &Value::Null).await;
     assert_eq!((ended.status, ended.json().get("shadow")), (200, None));
 }
@@ -249,6 +254,12 @@ async fn what_answers_is_neither_removed_nor_unloaded(system: &System) {
     // Added again, it begins anew.
     assert_eq!(put_model(system, &version("5"), file("iris.joblib")).await.status, 201);
     answers_everywhere(system, &model, "5").await;
+    // What was added last answers, though nobody promoted it.
+    assert_eq!(put_model(system, &version("6"), file("iris.joblib")).await.status, 201);
+    for (method, path) in [(Method::POST, format!("{}/unload", version("6"))), (Method::DELETE, version("6"))] {
+        let refused = change(system, method, &path, &json!({})).await;
+        assert!(problem(&refused, 409).contains("it is the current version; promote another first"));
+    }
 }
 
 async fn the_commands_roll_out(system: &System) {
@@ -341,13 +352,29 @@ async fn what_nobody_holds_is_not_promoted(kind: Kind) {
     let put = async |version: &str, team: &str| {
         let labels = json!({"labels": {"team": team}}).to_string();
         let form = Form::new().text("signature", labels).part("file", Part::bytes(file("iris.joblib")));
-        let path = format!("/v1/models/held/versions/{version}?promote=true");
+        let path = format!("/v1/models/{version}");
         system.send(admin.apply(system.request(0, Method::PUT, &path).multipart(form))).await.unwrap()
     };
-    let added = put("1", "a").await;
+    for model in ["held/versions/1?promote=true", "newest/versions/1"] {
+        let added = put(model, "a").await;
+        assert_eq!(added.status, 201, "{}", added.text());
+    }
+    let (promoted, added) = tokio::join!(put("held/versions/2?promote=true", "b"), put("newest/versions/2", "b"));
+    assert!(problem(&promoted, 503).contains("no worker holds held version 2"));
     assert_eq!(added.status, 201, "{}", added.text());
-    assert!(problem(&put("2", "b").await, 503).contains("no worker holds this version"));
     answers_everywhere(&system, "held", "1").await;
+    // An older version answers for one that nobody holds, and stays as long as it does.
+    answers_everywhere(&system, "newest", "1").await;
+    let (one, nothing) = ("/v1/models/newest/versions/1", json!({}));
+    let unload = format!("{one}/unload");
+    let (unloaded, removed) = tokio::join!(
+        change(&system, Method::POST, &unload, &nothing),
+        change(&system, Method::DELETE, one, &Value::Null)
+    );
+    for refused in [unloaded, removed] {
+        assert!(problem(&refused, 503).contains("no worker holds newest version 2"));
+    }
+    answers_everywhere(&system, "newest", "1").await;
     let shown = system.get("/v1/models/held", &admin).await.unwrap().json();
     assert_eq!((&shown["current"], &shown["rollout"]["current"]), (&json!("1"), &json!("1")), "{shown}");
     assert_eq!(shown["versions"].as_array().unwrap().len(), 2);

@@ -109,16 +109,24 @@ async fn what_is_wrong_is_told_and_leaves_nothing(system: &System) {
     let model = unique("wrong");
     let path = format!("/v1/models/{model}/versions/1");
     for (said, pointer, detail) in [
-        (r#"{"features": [{"name": "a"}]}"#, "features", "there are 1 names; the model has 4 features"),
-        (r#"{"features": {"nothing": {"unit": "cm"}}}"#, "features/nothing", "is none of the file's features"),
-        (r#"{"features": {"x0": {"min": 2, "max": 1}}}"#, "features/x0/min", "is more than max"),
-        (r#"{"features": {"x0": {"min": 1e300}}}"#, "features/x0/min", "leave no value"),
-        (r#"{"features": {"x0": {"type": "integer", "min": 0.2, "max": 0.8}}}"#, "features/x0/min", "leave no value"),
-        (r#"{"features": {"x0": {"categories": ["a"]}}}"#, "features/x0/categories", "by its number alone"),
-        (r#"{"features": {"x0": {"type": "boolean", "min": 0}}}"#, "features/x0/min", "not of booleans"),
+        (r#"{"features": [{"name": "a"}]}"#, "signature/features", "there are 1 names; the model has 4 features"),
+        (
+            r#"{"features": {"nothing": {"unit": "cm"}}}"#,
+            "signature/features/nothing",
+            "is none of the file's features",
+        ),
+        (r#"{"features": {"x0": {"min": 2, "max": 1}}}"#, "signature/features/x0/min", "is more than max"),
+        (r#"{"features": {"x0": {"min": 1e300}}}"#, "signature/features/x0/min", "leave no value"),
+        (
+            r#"{"features": {"x0": {"type": "integer", "min": 0.2, "max": 0.8}}}"#,
+            "signature/features/x0/min",
+            "leave no value",
+        ),
+        (r#"{"features": {"x0": {"categories": ["a"]}}}"#, "signature/features/x0/categories", "by its number alone"),
+        (r#"{"features": {"x0": {"type": "boolean", "min": 0}}}"#, "signature/features/x0/min", "not of booleans"),
         (r#"{"features": {"x0": {"kind": "number"}}}"#, "signature/features/x0/kind", "unknown field"),
-        (r#"{"labels": {"a b": "c"}}"#, "labels/a b", "names and values of labels"),
-        (r#"{"description": "\u0007"}"#, "description", "control character"),
+        (r#"{"labels": {"a b/~": "c"}}"#, "signature/labels/a b~1~0", "names and values of labels"),
+        (r#"{"description": "\u0007"}"#, "signature/description", "control character"),
         ("classes = 3", "signature/classes", "line 1"),
         ("{", "signature", "EOF"),
     ] {

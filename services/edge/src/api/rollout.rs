@@ -1,8 +1,7 @@
 //! Which version of a model answers: promoted, rolled back, split, compared, loaded and unloaded.
 
-use std::time::Duration;
+use std::slice;
 
-use arborgate_bus::Meta;
 use arborgate_contracts::inference::{Change, ChangeRollout};
 use arborgate_contracts::rollout::{MOST_SHARES, Rollout, Shadow, Share, Split, Sticky, WHOLE};
 use arborgate_contracts::{ErrorCode, ModelName, Version};
@@ -17,15 +16,14 @@ use super::payload::{RawJson, Rendered, Shown, State};
 use crate::front::admitted::Admitted;
 use crate::front::body::Fields;
 use crate::front::problem::Problem;
-use crate::models::catalog::{Catalog, Versions};
+use crate::models::catalog::Versions;
+use crate::models::held;
 use crate::models::shadow::Found;
 
 pub(super) struct Api(pub State);
 
 /// Values of a shadow agree that differ by at most this, relative to the value.
 const TOLERANCE: f64 = 1e-6;
-/// How long a version that is to answer is waited for until a worker holds it.
-const HELD_WITHIN: Duration = Duration::from_secs(10);
 
 /// A version's share of the requests that name none.
 #[derive(Object, Serialize)]
@@ -33,7 +31,7 @@ struct ShareView {
     /// Which.
     #[oai(validator(max_length = 64, pattern = "^[A-Za-z0-9](\\.?[A-Za-z0-9_-])*\\.?$"))]
     version: String,
-    /// From 0.01 to 100, with two decimals.
+    /// From 0.01 to 100; rounded to two decimals.
     #[oai(validator(minimum(value = "0.01"), maximum(value = "100")))]
     percent: f64,
 }
@@ -92,14 +90,13 @@ fn percent(basis_points: u32) -> f64 {
 
 impl RolloutView {
     /// Of a record, and what was found of its shadow.
-    pub(crate) fn of(rollout: &Rollout, found: Option<Found>) -> Self {
+    pub(crate) fn of(rollout: &Rollout, found: Found) -> Self {
         let share =
             |share: &Share| ShareView { version: share.version.to_string(), percent: percent(share.basis_points) };
         let sticky = rollout.split.as_ref().and_then(|split| split.sticky.as_ref()).map(|sticky| match sticky {
             Sticky::Principal => PRINCIPAL.to_owned(),
             Sticky::Header(name) => name.clone(),
         });
-        let found = found.unwrap_or_default();
         let shadow = rollout.shadow.as_ref().map(|shadow| ShadowView {
             version: shadow.version.to_string(),
             percent: percent(shadow.basis_points),
@@ -140,7 +137,7 @@ struct NewShadow {
     /// Which.
     #[oai(validator(max_length = 64, pattern = "^[A-Za-z0-9](\\.?[A-Za-z0-9_-])*\\.?$"))]
     version: String,
-    /// Of the requests: from 0.01 to 100, with two decimals; absent: all.
+    /// Of the requests: from 0.01 to 100, rounded to two decimals; absent: all.
     #[oai(validator(minimum(value = "0.01"), maximum(value = "100")))]
     percent: Option<f64>,
     /// Values agree that differ by at most this, relative to the greater of 1 and the value; absent: 0.000001.
@@ -175,7 +172,7 @@ impl Api {
         version: Path<String>,
     ) -> Result<Rendered<RolloutView>, Problem> {
         let (model, version) = legal(&model, &version)?;
-        await_held(&self.0.get()?.catalog, &model, &version, HELD_WITHIN).await?;
+        held::all(&self.0.get()?.catalog, &model, slice::from_ref(&version)).await?;
         self.change(admitted, model, Change::Promote(version)).await
     }
 
@@ -193,7 +190,7 @@ impl Api {
         let catalog = &self.0.get()?.catalog;
         let before = catalog.now().model(model.as_str()).and_then(before);
         if let Some(version) = before {
-            await_held(catalog, &model, &version, HELD_WITHIN).await?;
+            held::all(catalog, &model, &[version]).await?;
         }
         self.change(admitted, model, Change::Rollback).await
     }
@@ -218,9 +215,8 @@ impl Api {
             _ => Err("must be 'principal' or the name of a header".to_owned()),
         });
         fields.finish()?;
-        for share in &shares {
-            await_held(&self.0.get()?.catalog, &model, &share.version, HELD_WITHIN).await?;
-        }
+        let versions: Vec<Version> = shares.iter().map(|share| share.version.clone()).collect();
+        held::all(&self.0.get()?.catalog, &model, &versions).await?;
         self.change(admitted, model, Change::Split(Some(Split { shares, sticky }))).await
     }
 
@@ -283,7 +279,7 @@ impl Api {
     ) -> Result<Rendered<RolloutView>, Problem> {
         let (model, version) = legal(&model, &version)?;
         let rendered = self.change(admitted, model.clone(), Change::Load(version.clone())).await?;
-        await_held(&self.0.get()?.catalog, &model, &version, HELD_WITHIN).await?;
+        held::again(&self.0.get()?.catalog, &model, slice::from_ref(&version)).await?;
         Ok(rendered)
     }
 
@@ -307,6 +303,7 @@ impl Api {
             _ => Err("must be a text".to_owned()),
         });
         fields.finish()?;
+        held::successor(&self.0.get()?.catalog, &model, &version).await?;
         self.change(admitted, model, Change::Unload(version, reason.unwrap_or_default())).await
     }
 }
@@ -321,33 +318,10 @@ impl Api {
         let shared = self.0.get()?;
         let changed_by = admitted.caller.principal.to_string();
         let question = ChangeRollout { model, change, changed_by };
-        // It may have been waited for.
-        let meta = Meta { trace: admitted.meta.trace, ..Meta::within(*shared.config.requests.timeout) };
+        let meta = admitted.within(*shared.config.requests.timeout);
         let rollout = shared.inference.call(&question, None, meta).await?;
-        Rendered::of(&RolloutView::of(&rollout, None))
+        Rendered::of(&RolloutView::of(&rollout, shared.catalog.found(&rollout)))
     }
-}
-
-/// So that no request meets a version that nobody holds. What is not there is told by who changes the record.
-pub(super) async fn await_held(
-    catalog: &Catalog,
-    model: &ModelName,
-    version: &Version,
-    within: Duration,
-) -> Result<(), Problem> {
-    let snapshot = catalog.now();
-    let versions = snapshot.model(model.as_str());
-    let is_out = |of: &Rollout| of.unloaded.contains_key(version);
-    let Some(versions) = versions.filter(|all| !all.rollout().is_some_and(is_out)) else { return Ok(()) };
-    let Some(served) = versions.get(version.as_str()) else { return Ok(()) };
-    if catalog.held(model, version, within).await {
-        return Ok(());
-    }
-    let detail = match served.lane.workers().aside().join("; ") {
-        reasons if reasons.is_empty() => "no worker holds this version yet; try again".to_owned(),
-        reasons => format!("no worker can hold this version: {reasons}"),
-    };
-    Err(Problem::new(ErrorCode::Unavailable, detail))
 }
 
 /// What a rollback goes back to, if that is still so when it is done.

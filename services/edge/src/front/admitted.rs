@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arborgate_bus::Meta;
 use http::{HeaderName, HeaderValue};
@@ -65,6 +66,11 @@ impl Admitted {
     /// By what a version is chosen.
     pub fn who(&self) -> Who<'_> {
         Who { principal: &self.caller.grant, headers: &self.sticky }
+    }
+
+    /// Of the same trace, with so long from now: when something else was waited for, or takes longer.
+    pub fn within(&self, timeout: Duration) -> Meta {
+        Meta { trace: self.meta.trace, ..Meta::within(timeout) }
     }
 }
 

@@ -20,11 +20,12 @@ use std::time::{Duration, Instant};
 use arborgate_bus::Meta;
 use arborgate_contracts::auth::Principal;
 use arborgate_contracts::permission::Role;
-use arborgate_contracts::{ErrorCode, TraceContext};
+use arborgate_contracts::{ErrorCode, Fault, TraceContext};
 use arborgate_runtime::{request_span, telemetry};
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use poem::endpoint::BoxEndpoint;
 use poem::{Endpoint, IntoResponse, Request, Response};
+use poem_openapi::error::{ParseParamError, ParsePathError};
 use tracing::Instrument;
 
 use crate::BodySizes;
@@ -289,10 +290,28 @@ fn unknown() -> Problem {
     Problem::new(ErrorCode::NotFound, "there is nothing at this path; /docs shows what there is")
 }
 
+/// A parameter that is not of its type.
+fn unread(error: &ParseParamError) -> Problem {
+    // poem-openapi says of which type it is not before and behind.
+    let reason = error.reason.split(" (occurred while parsing").next().unwrap_or_default();
+    let detail = match reason.split_once("\": ").map_or(reason, |(_, detail)| detail) {
+        "Expect a valid enumeration value." => "is none of the values that /docs lists",
+        detail => detail,
+    };
+    Problem::invalid(vec![Fault { pointer: error.name.to_owned(), detail: detail.to_owned() }])
+}
+
 /// What poem and poem-openapi refuse by themselves, in our form.
 fn refusal_of(error: poem::Error) -> Response {
     if error.is_from_response() {
         return error.into_response();
+    }
+    if let Some(parameter) = error.downcast_ref::<ParseParamError>() {
+        return unread(parameter).into_response();
+    }
+    // A name that does not decode to text: poem leaves it out.
+    if error.is::<ParsePathError>() {
+        return unknown().into_response();
     }
     let status = error.status();
     let code = match status {

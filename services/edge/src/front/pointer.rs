@@ -1,5 +1,6 @@
 //! Places in a body as JSON pointers (RFC 6901), for faults.
 
+use arborgate_contracts::Fault;
 use serde_path_to_error::{Path, Segment};
 
 /// Bytes of a name that a client sent, at most: those of any feature's 128 characters.
@@ -8,7 +9,7 @@ const LONGEST_NAME: usize = 512;
 /// A name as a token of a pointer, escaped and cut.
 pub(crate) fn token(name: &str) -> String {
     let name = name.get(..name.floor_char_boundary(LONGEST_NAME)).unwrap_or_default();
-    name.replace('~', "~0").replace('/', "~1")
+    Fault::token(name)
 }
 
 /// Where serde stood, below what it read.

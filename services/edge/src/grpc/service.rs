@@ -93,7 +93,7 @@ impl GrpcInferenceService for Service {
 
     async fn model_ready(&self, request: Request<ModelReadyRequest>) -> Answer<ModelReadyResponse> {
         let ModelReadyRequest { name, version } = request.into_inner();
-        match protocol::held(&self.0, named(&name, &version)) {
+        match protocol::ready(&self.0, named(&name, &version)) {
             Ok(_) => Ok(Response::new(ModelReadyResponse { ready: true })),
             Err(problem) if problem.code == ErrorCode::Unavailable => {
                 Ok(Response::new(ModelReadyResponse { ready: false }))

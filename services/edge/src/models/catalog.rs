@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use super::gather::{Lane, Limits};
 use super::render::Template;
 use super::rows::Signature;
-use super::shadow::{self, Shadowing};
+use super::shadow::{self, Found, Shadowing};
 use super::statistics::Statistics;
 use super::tensors::Outputs;
 use super::traffic::{StickyHeaders, Traffic, Who};
@@ -67,6 +67,11 @@ impl Versions {
     /// The version that answers what no share takes.
     pub fn current(&self) -> Option<&Arc<Served>> {
         self.traffic.current()
+    }
+
+    /// The version that is to answer what no share takes, once a worker holds it.
+    pub fn newest(&self) -> Option<&Arc<Served>> {
+        self.traffic.newest()
     }
 
     /// The version that answers a request which names none.
@@ -149,6 +154,7 @@ impl Snapshot {
 pub struct Catalog {
     snapshot: Arc<ArcSwap<Snapshot>>,
     directory: Directory,
+    shadows: shadow::Metrics,
     sticky: StickyHeaders,
     changes: watch::Sender<()>,
     _follower: Arc<Follower>,
@@ -175,13 +181,19 @@ impl Catalog {
             bus: bus.clone(),
             directory: directory.clone(),
             limits,
-            shadows,
+            shadows: shadows.clone(),
             snapshot: Arc::clone(&snapshot),
             sticky: sticky.clone(),
             changes: changes.clone(),
         };
         let follower = follow(bucket, move |change| reader.apply(change)).await?;
-        Ok(Self { snapshot, directory, sticky, changes, _follower: Arc::new(follower) })
+        Ok(Self { snapshot, directory, shadows, sticky, changes, _follower: Arc::new(follower) })
+    }
+
+    /// What this edge found of a model's shadow.
+    pub fn found(&self, rollout: &Rollout) -> Found {
+        let shadow = rollout.shadow.as_ref();
+        shadow.map(|shadow| self.shadows.found(&rollout.model, &shadow.version)).unwrap_or_default()
     }
 
     /// The headers that callers stay with a version by.

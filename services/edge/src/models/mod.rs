@@ -4,6 +4,7 @@
 pub mod ask;
 pub mod catalog;
 pub mod gather;
+pub(crate) mod held;
 pub mod render;
 pub mod rows;
 pub mod shadow;

@@ -68,6 +68,11 @@ impl Metrics {
         all.push(Arc::clone(&counts));
         counts
     }
+
+    /// What was found of a version so far, as a shadow.
+    pub fn found(&self, model: &ModelName, version: &Version) -> Found {
+        self.of(model, version).found()
+    }
 }
 
 /// What was found of one shadow by this edge, in rows.
@@ -113,18 +118,6 @@ impl Shadowing {
         Self { served, settings, counts, room: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
-    /// What was found so far.
-    pub fn found(&self) -> Found {
-        let Counts { agreed, differed, failed, skipped, greatest, .. } = &*self.counts;
-        Found {
-            agreed: agreed.get(),
-            differed: differed.get(),
-            failed: failed.get(),
-            skipped: skipped.get(),
-            greatest_difference: f64::from_bits(greatest.load(Ordering::Relaxed)),
-        }
-    }
-
     /// A copy of rows that are to be compared, if these are, before the version `asked` takes them.
     pub fn sample(self: &Arc<Self>, rows: &Rows, asked: &Served) -> Option<Sample> {
         let compared = [Asked::DEFAULT, Asked::VALUES, Asked::LABELS].contains(&rows.ask.asked);
@@ -163,7 +156,24 @@ impl Sample {
     }
 }
 
+/// Between two values: none between those that are equal or both no number, endless where one is no number or endless.
+fn difference(one: f64, two: f64) -> f64 {
+    let same = one == two || (one.is_nan() && two.is_nan());
+    let between = if same { 0.0 } else { (one - two).abs() };
+    if between.is_nan() { f64::INFINITY } else { between }
+}
+
 impl Counts {
+    fn found(&self) -> Found {
+        Found {
+            agreed: self.agreed.get(),
+            differed: self.differed.get(),
+            failed: self.failed.get(),
+            skipped: self.skipped.get(),
+            greatest_difference: f64::from_bits(self.greatest.load(Ordering::Relaxed)),
+        }
+    }
+
     fn compare(&self, one: &Answer, two: &Answer, tolerance: f64) {
         let rows = one.rows as usize;
         let per_row = |of: usize| of.checked_div(rows).unwrap_or(0).max(1);
@@ -173,9 +183,11 @@ impl Counts {
         for row in 0..rows {
             let mut near = true;
             for (a, b) in slice(&one.values, row, width).iter().zip(slice(&two.values, row, width)) {
-                let difference = (a - b).abs();
-                self.greatest.fetch_max(difference.to_bits(), Ordering::Relaxed);
-                near &= difference <= tolerance * a.abs().max(1.0);
+                let difference = difference(*a, *b);
+                // JSON has no number for what is endless.
+                self.greatest.fetch_max(difference.min(f64::MAX).to_bits(), Ordering::Relaxed);
+                let allowed = tolerance * a.abs().max(1.0);
+                near &= difference == 0.0 || (difference.is_finite() && difference <= allowed);
             }
             let same_labels = slice(&one.labels, row, labels) == slice(&two.labels, row, labels);
             agreed += u64::from(same_shape && near && same_labels);
@@ -205,12 +217,18 @@ mod tests {
         let two = answer(&[0.25, 0.75, 0.5, 0.5, 0.5, 0.5], &[1, 1, 0], 3);
         counts.compare(&one, &two, 0.0);
         assert_eq!((counts.agreed.get(), counts.differed.get()), (1, 2));
-        assert_eq!(f64::from_bits(counts.greatest.load(Ordering::Relaxed)), 0.5);
+        assert_eq!(counts.found().greatest_difference, 0.5);
         // Relative to the value, from 1 on.
-        counts.compare(&answer(&[1000.0, 0.0], &[], 2), &answer(&[1000.9, 0.0009], &[], 2), 1e-3);
+        counts.compare(&answer(&[100.0, 0.0], &[], 2), &answer(&[100.09, 0.0009], &[], 2), 1e-3);
         assert_eq!((counts.agreed.get(), counts.differed.get()), (3, 2));
+        // What is no number, or endless, differs from all but itself.
+        let endless = answer(&[f64::INFINITY, f64::NAN, f64::NEG_INFINITY], &[], 3);
+        counts.compare(&endless, &endless, 0.0);
+        assert_eq!((counts.found().agreed, counts.found().greatest_difference), (6, 0.5));
+        counts.compare(&endless, &answer(&[f64::NAN, 1.0, f64::INFINITY], &[], 3), 1.0);
+        assert_eq!((counts.found().agreed, counts.found().greatest_difference), (6, f64::MAX));
         // Another number of values is another answer.
         counts.compare(&answer(&[1.0], &[0], 1), &answer(&[1.0, 1.0], &[0], 1), 1.0);
-        assert_eq!(counts.differed.get(), 3);
+        assert_eq!(counts.differed.get(), 6);
     }
 }

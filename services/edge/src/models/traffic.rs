@@ -65,6 +65,11 @@ impl Traffic {
         Self { current: newest, shares: filled, sticky, salt: rollout.model.as_str().into(), shadow }
     }
 
+    /// What is to answer all that no share takes.
+    pub fn newest(&self) -> Option<&Arc<Served>> {
+        self.current.first()
+    }
+
     /// What answers all that no share takes.
     pub fn current(&self) -> Option<&Arc<Served>> {
         match self.current.as_slice() {

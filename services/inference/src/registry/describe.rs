@@ -125,7 +125,7 @@ fn check_labels(request: &Register, faults: &mut Faults) {
         if !legal(name) || !legal(value) {
             let name: String = name.chars().filter(|c| !c.is_control()).take(LONGEST_LABEL).collect();
             let rule = "names and values of labels are 1 to 64 of A-Z, a-z, 0-9, '.', '_', '-' and '/'";
-            faults.add(&format!("labels/{name}"), rule);
+            faults.add(&format!("labels/{}", Fault::token(&name)), rule);
         }
     }
 }

@@ -7,7 +7,7 @@ use arborgate_contracts::registry::{DefaultModel, Manifest, default_key, manifes
 use arborgate_contracts::signature::GivenSignature;
 use arborgate_contracts::{ErrorCode, ModelName, ServiceError};
 
-use super::{Registrar, describe, example, rollout, unreachable};
+use super::{Registrar, describe, example, remove, rollout, unreachable};
 use crate::artifact::Announced;
 use crate::error::LoadError;
 
@@ -85,6 +85,8 @@ async fn make(registrar: &Registrar, request: &Register) -> Result<Registered, R
         existing(registrar, request).await?.ok_or_else(gone)?
     };
     point(registrar, request).await?;
+    // It may have been removed meanwhile.
+    remove::unpoint(registrar, &request.model).await?;
     Ok(Registered { manifest, created })
 }
 

@@ -38,7 +38,7 @@ pub(super) async fn remove(registrar: &Registrar, request: Remove) -> Result<(),
 }
 
 /// Takes the default back when it names a model of which no version is left.
-async fn unpoint(registrar: &Registrar, model: &ModelName) -> Result<(), ServiceError> {
+pub(super) async fn unpoint(registrar: &Registrar, model: &ModelName) -> Result<(), ServiceError> {
     let key = default_key();
     let found = registrar.bucket.get_json::<DefaultModel>(&key).await.map_err(|error| unreachable(&error))?;
     let Some((_, revision)) = found.filter(|(default, _)| default.model == *model) else { return Ok(()) };

@@ -52,9 +52,7 @@ pub(super) async fn release(registrar: &Registrar, model: &ModelName, version: &
         if versions.0.len() == 1 {
             *rollout = fresh(model);
         }
-        let at = jiff::Timestamp::now().to_string();
-        let unloaded = Unloaded { reason: "it is being removed".to_owned(), at, by: String::new() };
-        rollout.unloaded.insert(version.clone(), unloaded);
+        rollout.unloaded.insert(version.clone(), out("it is being removed"));
         rollout.history.retain(|past| past != version);
         Ok(())
     };
@@ -94,14 +92,20 @@ impl Versions {
         self.0.iter().find(|manifest| manifest.version == *version)
     }
 
+    /// Those that workers hold.
+    fn held(&self, rollout: &Rollout) -> impl DoubleEndedIterator<Item = &Version> {
+        self.0.iter().map(|manifest| &manifest.version).filter(|version| !rollout.unloaded.contains_key(*version))
+    }
+
     /// The one added last of those that workers hold.
     fn newest(&self, rollout: &Rollout) -> Option<&Version> {
-        self.0.iter().rev().map(|manifest| &manifest.version).find(|version| !rollout.unloaded.contains_key(*version))
+        self.held(rollout).next_back()
     }
 
     /// What answers all that no share takes.
     fn current<'v>(&'v self, rollout: &'v Rollout) -> Option<&'v Version> {
-        rollout.current.as_ref().filter(|version| self.get(version).is_some()).or_else(|| self.newest(rollout))
+        let is_held = |version: &&Version| self.held(rollout).any(|held| held == *version);
+        rollout.current.as_ref().filter(is_held).or_else(|| self.newest(rollout))
     }
 
     /// What of the model's traffic a version answers, in a sentence; `None`: nothing.
@@ -197,6 +201,8 @@ fn apply(rollout: &mut Rollout, versions: &Versions, change: &Change) -> Result<
                 check_split(rollout, versions, split)?;
                 // What answers the rest stays, whatever is added later.
                 rollout.current = versions.current(rollout).cloned();
+                let current = rollout.current.as_ref();
+                rollout.shadow = rollout.shadow.take().filter(|shadow| current != Some(&shadow.version));
             }
             rollout.split.clone_from(split);
             Ok(())
@@ -215,6 +221,17 @@ fn apply(rollout: &mut Rollout, versions: &Versions, change: &Change) -> Result<
             Ok(())
         }
         Change::Unload(version, reason) => unload(rollout, versions, version, reason),
+        Change::LoadAll => {
+            rollout.unloaded.clear();
+            Ok(())
+        }
+        Change::UnloadAll(reason) => {
+            let unloaded = out(reason);
+            for manifest in &versions.0 {
+                rollout.unloaded.entry(manifest.version.clone()).or_insert_with(|| unloaded.clone());
+            }
+            Ok(())
+        }
     }
 }
 
@@ -247,15 +264,20 @@ fn roll_back(rollout: &mut Rollout, versions: &Versions) -> Result<(), ServiceEr
 
 fn unload(rollout: &mut Rollout, versions: &Versions, version: &Version, reason: &str) -> Result<(), ServiceError> {
     known(rollout, versions, version)?;
-    // The only version of a model may go: nobody chose it over another.
-    if let Some(why) = rollout.names(version).filter(|_| versions.0.len() > 1) {
+    // The last one of a model may go: no other is there to answer in its place.
+    let is_last = versions.held(rollout).all(|held| held == version);
+    if let Some(why) = versions.answers(rollout, version).filter(|_| !is_last) {
         let detail = format!("{} version {version} can not be unloaded: {why}", rollout.model);
         return Err(ServiceError::new(ErrorCode::Conflict, detail));
     }
-    let reason = reason.chars().filter(|c| !c.is_control()).take(LONGEST_REASON).collect();
-    let at = jiff::Timestamp::now().to_string();
-    rollout.unloaded.insert(version.clone(), Unloaded { reason, at, by: String::new() });
+    rollout.unloaded.insert(version.clone(), out(reason));
     Ok(())
+}
+
+/// By whom is filled in when the record is written.
+fn out(reason: &str) -> Unloaded {
+    let reason = reason.chars().filter(|c| !c.is_control()).take(LONGEST_REASON).collect();
+    Unloaded { reason, at: jiff::Timestamp::now().to_string(), by: String::new() }
 }
 
 fn known<'v>(rollout: &Rollout, versions: &'v Versions, version: &Version) -> Result<&'v Manifest, ServiceError> {

@@ -36,27 +36,36 @@ fn changes() -> impl Strategy<Value = Change> {
         Just(Change::Shadow(None)),
         number.clone().prop_map(|n| Change::Load(version(n))),
         number.prop_map(|n| Change::Unload(version(n), "why".into())),
+        Just(Change::LoadAll),
+        Just(Change::UnloadAll("why".into())),
     ]
 }
 
 proptest! {
-    /// Whatever operators ask: what answers is there and held, shares are whole, and a refusal changes nothing.
+    /// Whatever operators ask: what answers is there and held, if any is, and changes by a promotion, a rollback or as the
+    /// last one goes; shares are whole, and a refusal changes nothing.
     #[test]
     fn a_rollout_is_always_one_that_can_be_served(changes in prop::collection::vec(changes(), 0..40)) {
         let there = versions(&[1, 2, 3]);
         let mut rollout = fresh(&"m".parse().unwrap());
         for change in &changes {
             let mut next = rollout.clone();
+            let before = there.current(&rollout).cloned();
             if apply(&mut next, &there, change).is_ok() {
                 rollout = next;
             }
-            let held = |version: &Version| there.get(version).is_some() && !rollout.unloaded.contains_key(version);
-            prop_assert!(rollout.current.as_ref().is_none_or(held), "{change:?}: {rollout:?}");
+            let is_held = |version: &Version| there.held(&rollout).any(|held| held == version);
+            let answers = there.current(&rollout);
+            prop_assert_eq!(answers.is_none(), there.held(&rollout).count() == 0);
+            prop_assert!(answers.is_none_or(is_held), "{change:?}: {rollout:?}");
+            if matches!(change, Change::Unload(..)) {
+                prop_assert!(answers.is_none() || answers == before.as_ref(), "{change:?}: {rollout:?}");
+            }
             let shares = rollout.split.iter().flat_map(|split| &split.shares);
-            prop_assert!(shares.clone().all(|share| held(&share.version)));
+            prop_assert!(shares.clone().all(|share| there.get(&share.version).is_some()));
             prop_assert!(shares.map(|share| share.basis_points).sum::<u32>() <= WHOLE);
             let shadow = rollout.shadow.as_ref().map(|shadow| &shadow.version);
-            prop_assert!(shadow.is_none_or(held) && (shadow.is_none() || shadow != rollout.current.as_ref()));
+            prop_assert!(shadow.is_none() || shadow != rollout.current.as_ref());
             prop_assert!(rollout.history.len() <= LONGEST_HISTORY);
         }
     }
@@ -77,4 +86,27 @@ fn a_rollback_passes_over_what_is_gone() {
     apply(&mut rollout, &fewer, &Change::Rollback).unwrap();
     assert_eq!(rollout.current, Some(version(3)));
     assert_eq!(apply(&mut rollout, &fewer, &Change::Rollback).unwrap_err().code, ErrorCode::Conflict);
+}
+
+#[test]
+fn what_answers_is_unloaded_with_all_or_last() {
+    let there = versions(&[1, 2, 3]);
+    let mut rollout = fresh(&"m".parse().unwrap());
+    let mut go = |change: Change| apply(&mut rollout, &there, &change).map_err(|error| error.detail);
+    let unload = |number| Change::Unload(version(number), "why".into());
+    // Nobody promoted 3: it was added last.
+    let why = "m version 3 can not be unloaded: it is the current version; promote another first";
+    assert_eq!(go(unload(3)).unwrap_err(), why);
+    go(unload(1)).unwrap();
+    go(unload(2)).unwrap();
+    go(unload(3)).unwrap();
+    go(Change::LoadAll).unwrap();
+    go(Change::Promote(version(1))).unwrap();
+    go(split(&[(2, 1)])).unwrap();
+    assert!(go(unload(2)).unwrap_err().contains("has a share"));
+    go(Change::UnloadAll("why".into())).unwrap();
+    // One alone answers, though another was promoted.
+    go(Change::Load(version(2))).unwrap();
+    go(Change::Load(version(3))).unwrap();
+    assert_eq!(go(unload(3)).unwrap_err(), why);
 }

@@ -1,8 +1,11 @@
 //! The Open Inference Protocol over HTTP, and KServe's V1 `:predict`: requests as its clients send them, and bad ones.
 
+mod refused;
+mod repository;
+
 use std::io::{Read, Write};
 
-use arborgate_testkit::system::{Answer, Credential, System, eventually};
+use arborgate_testkit::system::{Answer, Credential, System};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -17,8 +20,6 @@ on_both_buses!(
     packed_bodies_are_unpacked,
     instances_are_predicted,
     what_is_asked_is_counted,
-    a_model_is_unloaded_and_loaded,
-    bad_requests_are_told_in_their_place,
 );
 
 const INFER: &str = "/v2/models/iris/infer";
@@ -366,92 +367,4 @@ async fn what_is_asked_is_counted(system: &System) {
     assert!(after["last_inference"].as_u64().unwrap() > 1_600_000_000_000);
     let all = system.get("/v2/models/stats", &who).await.unwrap().json();
     assert!(all["model_stats"].as_array().unwrap().iter().any(|one| one["name"] == model.as_str()));
-}
-
-async fn a_model_is_unloaded_and_loaded(system: &System) {
-    let (who, admin) = (predictor(system).await, system.admin().await.unwrap());
-    let (model, rows) = categorical(system, &who).await;
-    let change = async |name: &str, who: &Credential, body: &str| {
-        send(system, &format!("/v2/repository/models/{model}/{name}"), who, &[], body.into()).await
-    };
-    let index = async || {
-        let all = send(system, "/v2/repository/index", &who, &[], Vec::new()).await.json();
-        all.as_array().unwrap().iter().find(|of| of["name"] == model.as_str()).unwrap().clone()
-    };
-    // As V1 asks.
-    let ready = async || system.get(&format!("/v1/models/{model}"), &who).await.unwrap().json()["ready"].clone();
-    refused(&change("unload", &who, "").await, 403);
-    refused(&change("load", &admin, r#"{"parameters": {"config": "{}"}}"#).await, 422);
-    refused(&change("load", &admin, r#"{"parameters": 1}"#).await, 422);
-    refused(&send(system, "/v2/repository/models/not-there/load", &admin, &[], b"{}".to_vec()).await, 404);
-    refused(&send(system, "/v2/repository/models/a%3E/unload", &admin, &[], b"{}".to_vec()).await, 404);
-    let path = format!("/v1/models/{model}:predict");
-    for _ in 0..2 {
-        let answer = change("unload", &admin, r#"{"parameters": {"unload_dependents": false}}"#).await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        eventually("the model is gone", async || Ok(index().await["state"] == "UNAVAILABLE")).await.unwrap();
-        assert!(index().await["reason"].as_str().unwrap().starts_with("unloaded"));
-        assert_eq!(ready().await, false);
-        refused(&system.get(&format!("/v2/models/{model}/ready"), &who).await.unwrap(), 503);
-        refused(&system.post_json(&path, &json!({"instances": rows}), &who).await.unwrap(), 503);
-        // Twice is no other than once.
-        assert_eq!(change("unload", &admin, "").await.status, 200);
-        assert_eq!(change("load", &admin, "{}").await.status, 200);
-        eventually("the model is back", async || Ok(index().await["state"] == "READY")).await.unwrap();
-        assert_eq!(ready().await, true);
-        let answer = predict_soon(system, 0, &path, &json!({"instances": rows}), &who).await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
-    }
-}
-
-async fn bad_requests_are_told_in_their_place(system: &System) {
-    let who = predictor(system).await;
-    let input = |more: Value| {
-        let mut input = json!({"name": "input__0", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]});
-        for (name, value) in more.as_object().unwrap() {
-            input[name] = value.clone();
-        }
-        json!({"inputs": [input]})
-    };
-    for (body, pointer) in [
-        (input(json!({"datatype": "FP8"})), "/inputs/0/datatype"),
-        (input(json!({"shape": [1, 5]})), "/inputs/0/shape"),
-        (input(json!({"shape": [4_294_967_296_i64, 4_294_967_296_i64]})), "/inputs/0/shape"),
-        (input(json!({"shape": [1_000_000_000, 4]})), "/inputs/0/shape"),
-        (input(json!({"name": "x"})), "/inputs/0/name"),
-        (input(json!({"data": [1, 2, 3, 1e39]})), "/inputs/0/data/3"),
-        (input(json!({"data": [1, 2, 3, true]})), "/inputs/0/data/3"),
-        (input(json!({"data": [1, 2, 3]})), "/inputs/0"),
-        (input(json!({"parameters": {"binary_data_size": 16}})), "/inputs/0/data"),
-        (json!({"inputs": []}), "/inputs"),
-        (json!([]), ""),
-    ] {
-        let answer = system.post_json(INFER, &body, &who).await.unwrap();
-        assert!(refused(&answer, 422).contains(pointer));
-        assert_eq!(answer.pointers(), [pointer], "{body}");
-    }
-    let two = json!({"inputs": [{"name": "a", "datatype": "X", "shape": [-1], "data": []}]});
-    let answer = system.post_json(INFER, &two, &who).await.unwrap();
-    assert!(refused(&answer, 422).contains("/inputs/0/shape/0: must not be negative"));
-    // Lengths that lie.
-    let lying =
-        json!({"inputs": [{"name": "X", "datatype": "FP32", "shape": [1, 4], "parameters": {"binary_data_size": 16}}]});
-    for bytes in [0, 15, 17] {
-        refused(&infer(system, &who, &lying, &[&vec![0; bytes]]).await, 422);
-    }
-    for (length, status) in [("99999", 422), ("-1", 400), ("x", 400), ("4294967296", 400)] {
-        let answer = send(system, INFER, &who, &[("Inference-Header-Content-Length", length)], b"{}".to_vec()).await;
-        refused(&answer, status);
-    }
-    refused(&send(system, INFER, &who, &[], b"{\"inputs\": [".to_vec()).await, 400);
-    refused(&send(system, INFER, &who, &[("Content-Type", "text/csv")], b"{}".to_vec()).await, 415);
-    refused(&send(system, INFER, &who, &[], vec![b' '; 17 << 20]).await, 413);
-    for model in ["..", "a*", "a%3E", "a%20b", "%2e%2e%2f"] {
-        let answer = send(system, &format!("/v2/models/{model}/infer"), &who, &[], b"{}".to_vec()).await;
-        assert!(matches!(answer.status, 404 | 405), "{model}: {}", answer.status);
-    }
-    let path = "/v2/models/iris/infer?x=1";
-    refused(&send(system, path, &who, &[], b"{}".to_vec()).await, 422);
-    let user = system.new_user(&unique("oip-user"), "user").await.unwrap();
-    assert!(refused(&send(system, INFER, &user, &[], b"{}".to_vec()).await, 403).contains("not permitted"));
 }

@@ -5,7 +5,7 @@ mod view;
 
 use std::time::Duration;
 
-use arborgate_bus::{Meta, StoreError};
+use arborgate_bus::StoreError;
 use arborgate_contracts::inference::{Change, ChangeRollout, Register, Registered, Remove};
 use arborgate_contracts::name::NameError;
 use arborgate_contracts::signature::{GivenFeatures, GivenSignature};
@@ -14,11 +14,11 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 
 use super::payload::{Gone, Made, Rendered, State};
-use super::rollout::await_held;
 use super::{Shared, Tag};
 use crate::front::admitted::Admitted;
 use crate::front::problem::Problem;
 use crate::front::request_id;
+use crate::models::held;
 use upload::Artifact;
 pub(crate) use view::{ModelView, VersionView};
 
@@ -49,10 +49,11 @@ impl Api {
     /// List models
     #[oai(path = "/v1/models", method = "get", operation_id = "list_models")]
     async fn list(&self, _admitted: Admitted) -> Result<Rendered<Vec<ModelView>>, Problem> {
-        let snapshot = self.0.get()?.catalog.now();
+        let catalog = &self.0.get()?.catalog;
+        let snapshot = catalog.now();
         let default = snapshot.default_name();
-        let models = snapshot.models();
-        let views: Vec<_> = models.into_iter().map(|(name, versions)| ModelView::of(name, versions, default)).collect();
+        let models = snapshot.models().into_iter();
+        let views: Vec<_> = models.map(|(name, versions)| ModelView::of(name, versions, default, catalog)).collect();
         Rendered::of(&views)
     }
 
@@ -64,11 +65,12 @@ impl Api {
         /// The model's name.
         model: Path<String>,
     ) -> Result<Rendered<ModelView>, Problem> {
-        let snapshot = self.0.get()?.catalog.now();
+        let catalog = &self.0.get()?.catalog;
+        let snapshot = catalog.now();
         let detail = "there is no such model; GET /v1/models lists what there is";
         let versions = snapshot.model(&model).ok_or_else(|| Problem::new(ErrorCode::NotFound, detail))?;
         let name = model.parse::<ModelName>().map_err(|_| Problem::new(ErrorCode::NotFound, detail))?;
-        Rendered::of(&ModelView::of(&name, versions, snapshot.default_name()))
+        Rendered::of(&ModelView::of(&name, versions, snapshot.default_name(), catalog))
     }
 
     /// Add a version
@@ -99,7 +101,9 @@ impl Api {
         let shared = self.0.get()?;
         let (model, version) = legal(&model, &version)?;
         let object = format!("{model}/{version}/{}", request_id::fresh());
-        let signature = signature(artifact.signature.clone(), names(features.0), names(classes.0))?;
+        let (features, classes) = (names(features.0), names(classes.0));
+        let in_query = [("features", !features.is_empty()), ("classes", !classes.is_empty())];
+        let signature = signature(artifact.signature.clone(), features, classes)?;
         let provenance = artifact.provenance.clone();
         let stored = artifact.store(&shared.objects, &object).await?;
         let created_by = admitted.caller.principal.to_string();
@@ -115,24 +119,24 @@ impl Api {
             default: default.0,
             created_by: created_by.clone(),
         };
-        let meta = Meta { trace: admitted.meta.trace, ..Meta::within(*shared.config.requests.upload_timeout) };
+        let meta = admitted.within(*shared.config.requests.upload_timeout);
         let registered: Registered = match shared.inference.call(&question, None, meta).await {
             Ok(registered) => registered,
             Err(error) => {
                 forget(shared, &object, &error).await;
-                return Err(error.into());
+                return Err(placed(error.into(), in_query));
             }
         };
-        let held = shared.catalog.held(&model, &version, HELD_WITHIN).await;
+        let is_held = shared.catalog.held(&model, &version, HELD_WITHIN).await;
         if promote.0 == Some(true) {
             // It was waited for; sent again, nothing is done but this.
-            await_held(&shared.catalog, &model, &version, Duration::ZERO).await?;
+            held::one(&shared.catalog, &model, &version, Duration::ZERO).await?;
             let change = Change::Promote(version.clone());
             let question = ChangeRollout { model: model.clone(), change, changed_by: created_by };
             shared.inference.call(&question, None, meta).await?;
         }
         let snapshot = shared.catalog.now();
-        let versions = snapshot.model(model.as_str()).filter(|_| held);
+        let versions = snapshot.model(model.as_str()).filter(|_| is_held);
         let known = versions.and_then(|all| Some(VersionView::of(all.get(version.as_str())?, all.rollout())));
         let view = known.unwrap_or_else(|| VersionView::fresh(&registered.manifest));
         Ok(Made { rendered: Rendered::of(&view)?, created: registered.created })
@@ -153,7 +157,9 @@ impl Api {
     ) -> Result<Gone, Problem> {
         let shared = self.0.get()?;
         let (model, version) = legal(&model, &version)?;
-        shared.inference.call(&Remove { model, version }, None, admitted.meta).await?;
+        held::successor(&shared.catalog, &model, &version).await?;
+        let meta = admitted.within(*shared.config.requests.timeout);
+        shared.inference.call(&Remove { model, version }, None, meta).await?;
         Ok(Gone)
     }
 }
@@ -175,6 +181,19 @@ fn signature(given: GivenSignature, features: Vec<String>, classes: Vec<String>)
     let named = if features.is_empty() { given.features } else { GivenFeatures::named(features) };
     let classes = if classes.is_empty() { given.classes } else { classes };
     Ok(GivenSignature { features: named, classes, ..given })
+}
+
+/// Faults of the signature as the request has it: in the form's part, but for what the query says.
+fn placed(problem: Problem, in_query: [(&str, bool); 2]) -> Problem {
+    if problem.faults.is_empty() {
+        return problem;
+    }
+    let place = |fault: Fault| {
+        let member = fault.pointer.split('/').next().unwrap_or_default();
+        let asked = in_query.iter().any(|(name, is_in)| *is_in && *name == member);
+        Fault { pointer: if asked { fault.pointer } else { format!("signature/{}", fault.pointer) }, ..fault }
+    };
+    Problem::invalid(problem.faults.into_iter().map(place).collect())
 }
 
 /// A worker deletes what it refused; what no worker ever saw is deleted here. Where nobody knows, it stays.

@@ -9,7 +9,7 @@ use poem_openapi::{Enum, Object};
 use serde::Serialize;
 
 use crate::api::rollout::RolloutView;
-use crate::models::catalog::{Served, Versions};
+use crate::models::catalog::{Catalog, Served, Versions};
 
 /// What a model does.
 #[derive(Enum, Serialize)]
@@ -304,16 +304,15 @@ impl VersionView {
 }
 
 impl ModelView {
-    pub(super) fn of(name: &ModelName, versions: &Versions, default: Option<&ModelName>) -> Self {
+    pub(super) fn of(name: &ModelName, versions: &Versions, default: Option<&ModelName>, catalog: &Catalog) -> Self {
         let rollout = versions.rollout();
-        let found = versions.shadow().map(|shadow| shadow.found());
         let ready = |served: &Arc<Served>| Standing::of(served, rollout).state == StateName::Ready;
         Self {
             name: name.to_string(),
             default: default == Some(name),
             current: versions.current().map_or_else(String::new, |served| served.manifest.version.to_string()),
             ready: versions.current().is_some_and(ready),
-            rollout: rollout.map(|rollout| RolloutView::of(rollout, found)),
+            rollout: rollout.map(|rollout| RolloutView::of(rollout, catalog.found(rollout))),
             versions: versions.all().map(|served| VersionView::of(served, rollout)).collect(),
         }
     }

@@ -2,6 +2,7 @@
 //! well; here is what is HTTP about it, and the document.
 
 mod body;
+mod length;
 mod shown;
 
 use std::time::Instant;
@@ -11,6 +12,7 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path};
 
 use self::body::{IndexBody, InferBody, Inferred, LoadBody};
+use self::length::JsonBytes;
 use self::shown::{
     Health, IndexedView, Instances, ModelMetadataView, ModelNames, ModelReady, Predictions, ServerMetadataView,
     StatisticsView,
@@ -97,7 +99,7 @@ impl Api {
         /// The model's name.
         model: Path<String>,
     ) -> Result<Rendered<ModelReady>, Problem> {
-        Rendered::of(&ModelReady::of(protocol::held(self.0.get()?, Named::model(&model))?))
+        Rendered::of(&ModelReady::of(protocol::ready(self.0.get()?, Named::model(&model))?))
     }
 
     /// Is a version ready?
@@ -110,7 +112,7 @@ impl Api {
         /// The version.
         version: Path<String>,
     ) -> Result<Rendered<ModelReady>, Problem> {
-        Rendered::of(&ModelReady::of(protocol::held(self.0.get()?, Named::version(&model, &version))?))
+        Rendered::of(&ModelReady::of(protocol::ready(self.0.get()?, Named::version(&model, &version))?))
     }
 
     /// What has been asked of a model?
@@ -147,10 +149,10 @@ impl Api {
         model: Path<String>,
         /// Bytes of the JSON, where buffers follow it; 0: all of the body is the only input's buffer.
         #[oai(name = "Inference-Header-Content-Length")]
-        json: Header<Option<u32>>,
+        json: Header<Option<JsonBytes>>,
         body: InferBody,
     ) -> Result<Inferred, Problem> {
-        infer(self.0.get()?, Named::model(&model), admitted, json.0, body).await
+        infer(self.0.get()?, Named::model(&model), admitted, json.0.map(|json| json.0), body).await
     }
 
     /// Ask a version of a model, by tensors
@@ -164,10 +166,10 @@ impl Api {
         version: Path<String>,
         /// Bytes of the JSON, where buffers follow it; 0: all of the body is the only input's buffer.
         #[oai(name = "Inference-Header-Content-Length")]
-        json: Header<Option<u32>>,
+        json: Header<Option<JsonBytes>>,
         body: InferBody,
     ) -> Result<Inferred, Problem> {
-        infer(self.0.get()?, Named::version(&model, &version), admitted, json.0, body).await
+        infer(self.0.get()?, Named::version(&model, &version), admitted, json.0.map(|json| json.0), body).await
     }
 
     /// Which versions are there, and are they ready?
@@ -195,8 +197,7 @@ impl Api {
 
     /// Unload a model
     ///
-    /// Workers let its versions go when what is under way is answered; their files stay. Not one with several versions of
-    /// which one was promoted, has a share or is a shadow: end that first.
+    /// Workers let all its versions go when what is under way is answered; their files stay.
     #[oai(path = "/v2/repository/models/:model/unload", method = "post", operation_id = "unload_model")]
     async fn unload(
         &self,

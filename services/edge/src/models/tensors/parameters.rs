@@ -1,9 +1,13 @@
 //! Parameters: an object of texts, numbers and booleans, of which those that mean something are kept.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+
+/// Parameters of one object, at most.
+const MOST: usize = 256;
 
 /// What a request, a tensor or a requested output says beside the rest; absent is what is not said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -73,11 +77,10 @@ impl<'de> Visitor<'de> for Object {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parameters, A::Error> {
         let mut all = Parameters::default();
-        let mut count = 0;
+        let mut seen = BTreeSet::new();
         while let Some(name) = map.next_key::<String>()? {
-            count += 1;
-            if count > 256 {
-                return Err(A::Error::custom("must be at most 256 parameters"));
+            if seen.len() == MOST {
+                return Err(A::Error::custom(format!("must be at most {MOST} parameters")));
             }
             match name.as_str() {
                 "content_type" => all.content_type = map.next_value()?,
@@ -98,6 +101,9 @@ impl<'de> Visitor<'de> for Object {
                     map.next_value::<Option<Other>>()?;
                 }
             }
+            if !seen.insert(name) {
+                return Err(A::Error::custom("must have each parameter once"));
+            }
         }
         Ok(all)
     }
@@ -115,7 +121,16 @@ mod tests {
         let all = all.unwrap();
         assert_eq!((all.content_type.as_deref(), all.binary_data_output), (Some("np"), Some(true)));
         assert_eq!(read("null").unwrap(), Parameters::default());
-        for wrong in [r#"{"x":[1]}"#, r#"{"x":{}}"#, "[]", r#"{"binary_data_size":-1}"#, r#"{"binary_data":1}"#, "1"] {
+        for wrong in [
+            r#"{"x":[1]}"#,
+            r#"{"x":{}}"#,
+            "[]",
+            r#"{"binary_data_size":-1}"#,
+            r#"{"binary_data":1}"#,
+            "1",
+            r#"{"timeout":1,"timeout":2}"#,
+            r#"{"x":1,"x":1}"#,
+        ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

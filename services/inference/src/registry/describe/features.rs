@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use arborgate_contracts::Fault;
 use arborgate_contracts::registry::{Domain, Feature, FeatureType, Unseen};
 use arborgate_contracts::signature::{GivenFeature, GivenFeatures};
 use arborgate_forest::{Categories, FeatureKind, Model, Precision};
@@ -56,7 +57,7 @@ impl<'g> Said<'g> {
                     let shown: Vec<&str> = own.iter().take(16).map(String::as_str).collect();
                     let name: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
                     let detail = format!("is none of the file's features, which are {}", shown.join(", "));
-                    faults.add(&format!("features/{name}"), detail);
+                    faults.add(&format!("features/{}", Fault::token(&name)), detail);
                 }
             }
         }
@@ -66,7 +67,7 @@ impl<'g> Said<'g> {
     fn of_feature(&self, place: usize, name: &str) -> Option<(String, &'g GivenFeature)> {
         match self.0 {
             GivenFeatures::All(all) => Some((format!("features/{place}"), all.get(place)?)),
-            GivenFeatures::Some(some) => Some((format!("features/{name}"), some.get(name)?)),
+            GivenFeatures::Some(some) => Some((format!("features/{}", Fault::token(name)), some.get(name)?)),
         }
     }
 }
