@@ -8,7 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-type ByReason = Family<[(&'static str, &'static str); 1], Counter>;
+type By = Family<[(&'static str, &'static str); 1], Counter>;
 
 /// Cheap to clone.
 #[derive(Clone, Debug)]
@@ -23,7 +23,9 @@ pub(crate) struct Metrics {
     pub(crate) evictions: Counter,
     pub(crate) load_failures: Counter,
     pub(crate) panics: Counter,
-    refused: ByReason,
+    pub(crate) job_rows: Counter,
+    jobs: By,
+    refused: By,
 }
 
 /// Why a segment, or a whole message, was not answered.
@@ -85,7 +87,9 @@ impl Metrics {
             evictions: Counter::default(),
             load_failures: Counter::default(),
             panics: Counter::default(),
-            refused: ByReason::default(),
+            job_rows: Counter::default(),
+            jobs: By::default(),
+            refused: By::default(),
         };
         registry.register("rows", "Rows predicted", metrics.rows.clone());
         registry.register("batches", "Batches computed", metrics.batches.clone());
@@ -107,8 +111,15 @@ impl Metrics {
         registry.register("evictions", "Models that rest until they are asked again", metrics.evictions.clone());
         registry.register("load_failures", "Tries to load a model version that failed", metrics.load_failures.clone());
         registry.register("panics", "Panics caught while computing", metrics.panics.clone());
+        registry.register("job_rows", "Rows of jobs answered", metrics.job_rows.clone());
+        registry.register("jobs", "Jobs that this worker saw to, by what became of them", metrics.jobs.clone());
         registry.register("refused", "Callers' rows refused, by reason", metrics.refused.clone());
         metrics
+    }
+
+    /// A job has ended here, or is put off.
+    pub(crate) fn job(&self, outcome: &'static str) {
+        self.jobs.get_or_create(&[("outcome", outcome)]).inc();
     }
 
     pub(crate) fn refused(&self, reason: Reason) {

@@ -91,7 +91,7 @@ async fn start_with(config: Config, bus: Bus, instance: InstanceId, metrics: Met
         table: Arc::clone(&table),
         predict: Arc::clone(&predict),
         calls,
-        metrics,
+        metrics: metrics.clone(),
         hold: config.hold.clone(),
         capacity: config.capacity,
         retry_at_most: config.retry_at_most.get(),
@@ -104,7 +104,7 @@ async fn start_with(config: Config, bus: Bus, instance: InstanceId, metrics: Met
     let presence = Presence::start(&bus, Service::Inference, instance).await?;
     let stop = watch::Sender::new(false);
     let presence = tokio::spawn(announce(presence, table.holding(), stop.subscribe()));
-    let jobs = Jobs::start(&bus, &config, models).await?;
+    let jobs = Jobs::start(&bus, &config, models, metrics).await?;
     let sweep = tokio::spawn(Sweep::new(registrar).run());
     Ok(Running { stop, presence, sweep, keeper: Some(keeper), servings, jobs: Some(jobs), table, pool: Some(pool) })
 }

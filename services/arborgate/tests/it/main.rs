@@ -29,6 +29,7 @@ mod model_files;
 mod models;
 mod open_inference;
 mod operator;
+mod packed_files;
 mod pages;
 mod parity;
 mod predict;

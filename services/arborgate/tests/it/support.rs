@@ -1,5 +1,6 @@
 //! What every test of this binary needs: the shared systems, tests on both buses, Python.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -181,4 +182,22 @@ pub(crate) async fn predict_soon(system: &System, edge: usize, path: &str, body:
     .await
     .unwrap();
     last.unwrap()
+}
+
+/// A body as `Content-Encoding` says.
+pub(crate) fn pack(coding: &str, body: &[u8]) -> Vec<u8> {
+    let level = flate2::Compression::default();
+    match coding {
+        "gzip" => {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+            encoder.write_all(body).unwrap();
+            encoder.finish().unwrap()
+        }
+        "deflate" => {
+            let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), level);
+            encoder.write_all(body).unwrap();
+            encoder.finish().unwrap()
+        }
+        _ => zstd::bulk::compress(body, 3).unwrap(),
+    }
 }

@@ -1,13 +1,12 @@
 //! Content codings (RFC 9110 section 8.4): bodies that come packed are unpacked within a limit, whatever their length says of
 //! it; answers are packed for who takes it.
 
-use std::io::{Cursor, Read, Write};
+use std::io::{self, BufRead, ErrorKind, Read, Write};
 
 use arborgate_contracts::{ErrorCode, ServiceError};
 use bytes::Bytes;
 use flate2::Compression;
-use flate2::bufread::ZlibDecoder;
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 use flate2::write::{GzEncoder, ZlibEncoder};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
@@ -116,29 +115,48 @@ pub async fn unpacked(body: Bytes, coding: Coding, limit: usize) -> Result<Bytes
 }
 
 fn unpack(body: &[u8], coding: Coding, limit: usize) -> Result<Bytes, Problem> {
-    let name = coding.name();
-    let broken = |_| Problem::new(ErrorCode::BadRequest, format!("the body is no {name}, or is cut off"));
-    let mut rest = body;
-    let reader: Box<dyn Read> = match coding {
-        Coding::Deflate => Box::new(ZlibDecoder::new(&mut rest)),
-        Coding::Gzip => Box::new(MultiGzDecoder::new(body)),
-        Coding::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::with_buffer(Cursor::new(body)).map_err(broken)?;
-            decoder.window_log_max(WINDOW_LOG).map_err(broken)?;
-            Box::new(decoder)
+    let whole = decode(body, coding, |reader| {
+        let mut whole = Vec::new();
+        reader.take(limit as u64 + 1).read_to_end(&mut whole)?;
+        if whole.len() > limit { Err(ErrorKind::FileTooLarge.into()) } else { Ok(whole) }
+    });
+    whole.map(Bytes::from).map_err(|error| match error.kind() {
+        ErrorKind::FileTooLarge => {
+            let detail = format!("the body is over the limit of {limit} bytes when it is unpacked");
+            Problem::new(ErrorCode::TooLarge, detail)
         }
+        _ => Problem::new(ErrorCode::BadRequest, error.to_string()),
+    })
+}
+
+/// Hands a reader of what is packed in `source` to `read`, which takes all of it. Errors are those of `read` that are
+/// `FileTooLarge` or `TimedOut`, and else `InvalidData` with a sentence for the caller.
+pub fn decode<T>(
+    mut source: impl BufRead,
+    coding: Coding,
+    read: impl FnOnce(&mut dyn Read) -> io::Result<T>,
+) -> io::Result<T> {
+    let broken = |error: io::Error| match error.kind() {
+        ErrorKind::FileTooLarge | ErrorKind::TimedOut => error,
+        _ => io::Error::new(ErrorKind::InvalidData, format!("the body is no {}, or is cut off", coding.name())),
     };
-    let mut whole = Vec::new();
-    reader.take(limit as u64 + 1).read_to_end(&mut whole).map_err(broken)?;
-    if whole.len() > limit {
-        let detail = format!("the body is over the limit of {limit} bytes when it is unpacked");
-        return Err(Problem::new(ErrorCode::TooLarge, detail));
+    match coding {
+        Coding::Deflate => {
+            let whole = read(&mut ZlibDecoder::new(&mut source)).map_err(broken)?;
+            // It ends by itself, whatever follows.
+            if !source.fill_buf().map_err(broken)?.is_empty() {
+                let detail = "the body goes on after its deflate has ended";
+                return Err(io::Error::new(ErrorKind::InvalidData, detail));
+            }
+            Ok(whole)
+        }
+        Coding::Gzip => read(&mut MultiGzDecoder::new(source)).map_err(broken),
+        Coding::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(source).map_err(broken)?;
+            decoder.window_log_max(WINDOW_LOG).map_err(broken)?;
+            read(&mut decoder).map_err(broken)
+        }
     }
-    // It ends by itself, whatever follows.
-    if coding == Coding::Deflate && !rest.is_empty() {
-        return Err(Problem::new(ErrorCode::BadRequest, "the body goes on after its deflate has ended"));
-    }
-    Ok(whole.into())
 }
 
 /// An answer, packed: its bytes, and what `Content-Encoding` says of them.

@@ -294,11 +294,14 @@ fn unknown() -> Problem {
 fn unread(error: &ParseParamError) -> Problem {
     // poem-openapi says of which type it is not before and behind.
     let reason = error.reason.split(" (occurred while parsing").next().unwrap_or_default();
-    let detail = match reason.split_once("\": ").map_or(reason, |(_, detail)| detail) {
-        "Expect a valid enumeration value." => "is none of the values that /docs lists",
-        detail => detail,
+    let reason = reason.split_once("\": ").map_or(reason, |(_, detail)| detail);
+    let least = reason.strip_prefix("verification failed. minimum(").and_then(|rule| rule.split(',').next());
+    let detail = match (reason, least) {
+        (_, Some(least)) => format!("must be at least {least}"),
+        ("Expect a valid enumeration value.", _) => "is none of the values that /docs lists".to_owned(),
+        (reason, _) => reason.to_owned(),
     };
-    Problem::invalid(vec![Fault { pointer: error.name.to_owned(), detail: detail.to_owned() }])
+    Problem::invalid(vec![Fault { pointer: error.name.to_owned(), detail }])
 }
 
 /// What poem and poem-openapi refuse by themselves, in our form.

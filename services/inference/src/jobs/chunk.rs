@@ -64,6 +64,7 @@ async fn answer(shared: &Shared, message: &ChunkMessage) -> Result<(), Ended> {
         Ok(answers) => {
             records.put(&Files(id).piece(*chunk), &grid::of_answers(&answers)).await?;
             records.count(id, *chunk, rows).await?;
+            shared.metrics.job_rows.inc_by(rows);
         }
         Err(fault) => records.note_fault(id, &fault).await?,
     }

@@ -30,6 +30,7 @@ use tokio::task::JoinSet;
 
 use crate::artifact::Loader;
 use crate::config;
+use crate::metrics::Metrics;
 use crate::model::Calls;
 use crate::table::Table;
 use records::Records;
@@ -75,6 +76,7 @@ pub(crate) struct Models {
 pub(super) struct Shared {
     records: Records,
     models: Models,
+    metrics: Metrics,
     scratch: Option<PathBuf>,
     /// Rows that are handed to the pool together.
     slice: usize,
@@ -87,11 +89,16 @@ pub(crate) struct Jobs {
 
 impl Jobs {
     /// Takes work from now on.
-    pub(crate) async fn start(bus: &Bus, config: &config::Config, models: Models) -> Result<Self, StoreError> {
+    pub(crate) async fn start(
+        bus: &Bus,
+        config: &config::Config,
+        models: Models,
+        metrics: Metrics,
+    ) -> Result<Self, StoreError> {
         let records = Records::open(bus).await?;
         let scratch = config.jobs.scratch.clone();
         let slice = config.queue_rows.min(config.batch_rows).max(1);
-        let shared = Arc::new(Shared { records, models, scratch, slice });
+        let shared = Arc::new(Shared { records, models, metrics, scratch, slice });
         let mut tasks = JoinSet::new();
         for _ in 0..config.jobs.at_once {
             let shared = Arc::clone(&shared);

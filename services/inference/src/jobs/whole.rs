@@ -46,6 +46,12 @@ pub(super) async fn work(shared: &Shared, taken: Delivery) {
     } else {
         taken.held(run(shared, &job)).await
     };
+    match &outcome {
+        Ok(()) => shared.metrics.job("succeeded"),
+        Err(Ended::Fault(_)) => shared.metrics.job("failed"),
+        Err(Ended::Moot) => {}
+        Err(Ended::Store(_) | Ended::Io { .. } | Ended::Panicked) => shared.metrics.job("put_off"),
+    }
     let noted = match &outcome {
         Err(Ended::Fault(reason)) => shared.records.fail(&job, reason).await,
         _ => Ok(()),

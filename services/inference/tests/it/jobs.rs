@@ -123,6 +123,10 @@ async fn what_nobody_queued_or_somebody_ended_is_seen_to() {
     stage.settled(&[Files(&unqueued).result()]).await;
     assert_eq!(stage.see(&cancelled).await.state, State::Cancelled);
     assert_eq!(stage.see(&receiving).await.state, State::Receiving);
+    assert_eq!(worker.metric("inference_job_rows_total"), 2.0);
+    for outcome in ["succeeded", "failed"] {
+        assert_eq!(worker.metric(&format!("inference_jobs_total{{outcome=\"{outcome}\"}}")), 1.0, "{outcome}");
+    }
     worker.running.drain(Duration::from_secs(5)).await;
 }
 

@@ -3,13 +3,13 @@
 mod refused;
 mod repository;
 
-use std::io::{Read, Write};
+use std::io::Read;
 
 use arborgate_testkit::system::{Answer, Credential, System};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{on_both_buses, predict_soon, problem_as, put_model, secure, unique};
+use crate::support::{on_both_buses, pack, predict_soon, problem_as, put_model, secure, unique};
 
 on_both_buses!(
     the_server_and_its_models_say_what_they_are,
@@ -285,18 +285,7 @@ async fn packed_bodies_are_unpacked(system: &System) {
     let (body, len) = binary(&request, &[&many]);
     let (_, plain) = split(&infer(system, &who, &request, &[&many]).await);
     for coding in ["gzip", "deflate"] {
-        let packed = match coding {
-            "gzip" => {
-                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-                encoder.write_all(&body).unwrap();
-                encoder.finish().unwrap()
-            }
-            _ => {
-                let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
-                encoder.write_all(&body).unwrap();
-                encoder.finish().unwrap()
-            }
-        };
+        let packed = pack(coding, &body);
         let length = len.to_string();
         let headers = [
             ("Inference-Header-Content-Length", length.as_str()),

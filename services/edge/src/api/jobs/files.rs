@@ -8,7 +8,6 @@ use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaR
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
 use crate::front::admitted::Anybody;
-use crate::front::coding::Coding;
 use crate::front::problem::Problem;
 use crate::jobs::Range;
 use crate::upload::Upload;
@@ -53,7 +52,9 @@ impl<'a> ApiExtractor<'a> for Rows {
     type ParamRawType = ();
 
     fn request_meta() -> Option<MetaRequest> {
-        let description = Some("A file of rows. Of CSV, Parquet and Arrow each feature is a column by its name.");
+        let description = Some(
+            "A file of rows, which may be packed: gzip, deflate or zstd. Of CSV, Parquet and Arrow each feature is a column by its name.",
+        );
         let content = files(&[FileKind::Csv, FileKind::Parquet, FileKind::Arrow, FileKind::Npy]);
         Some(MetaRequest { description, content, required: true })
     }
@@ -64,12 +65,6 @@ impl<'a> ApiExtractor<'a> for Rows {
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         let kind = kind_of(request.headers())?;
-        if Coding::of(request.headers())?.is_some() {
-            let detail = "a job's file is sent as it is, without Content-Encoding; Parquet is small by itself";
-            return Err(Problem::new(ErrorCode::BadRequest, detail)
-                .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
-                .into());
-        }
         let most = Anybody::of(request)?.sizes.job;
         Ok(Self { upload: Upload::up_to(most, request, body)?, kind })
     }

@@ -5,7 +5,7 @@ mod view;
 
 use std::time::Duration;
 
-use arborgate_bus::StoreError;
+use arborgate_bus::{CallError, Meta, RequestError};
 use arborgate_contracts::inference::{Change, ChangeRollout, Register, Registered, Remove};
 use arborgate_contracts::name::NameError;
 use arborgate_contracts::signature::{GivenFeatures, GivenSignature};
@@ -100,39 +100,32 @@ impl Api {
     ) -> Result<Made<VersionView>, Problem> {
         let shared = self.0.get()?;
         let (model, version) = legal(&model, &version)?;
-        let object = format!("{model}/{version}/{}", request_id::fresh());
         let (features, classes) = (names(features.0), names(classes.0));
         let in_query = [("features", !features.is_empty()), ("classes", !classes.is_empty())];
         let signature = signature(artifact.signature.clone(), features, classes)?;
         let provenance = artifact.provenance.clone();
+        let object = format!("{model}/{version}/{}", request_id::fresh());
         let stored = artifact.store(&shared.objects, &object).await?;
-        let created_by = admitted.caller.principal.to_string();
         let question = Register {
             model: model.clone(),
             version: version.clone(),
-            object: object.clone(),
+            object,
             digest: stored.digest,
             size: stored.size,
             signature,
             provenance,
             held_back: promote.0.is_some(),
             default: default.0,
-            created_by: created_by.clone(),
+            created_by: admitted.caller.principal.to_string(),
         };
         let meta = admitted.within(*shared.config.requests.upload_timeout);
-        let registered: Registered = match shared.inference.call(&question, None, meta).await {
-            Ok(registered) => registered,
-            Err(error) => {
-                forget(shared, &object, &error).await;
-                return Err(placed(error.into(), in_query));
-            }
-        };
+        let registered = register(shared, &question, meta).await.map_err(|problem| placed(problem, in_query))?;
         let is_held = shared.catalog.held(&model, &version, HELD_WITHIN).await;
         if promote.0 == Some(true) {
             // It was waited for; sent again, nothing is done but this.
             held::one(&shared.catalog, &model, &version, Duration::ZERO).await?;
             let change = Change::Promote(version.clone());
-            let question = ChangeRollout { model: model.clone(), change, changed_by: created_by };
+            let question = ChangeRollout { model: model.clone(), change, changed_by: question.created_by };
             shared.inference.call(&question, None, meta).await?;
         }
         let snapshot = shared.catalog.now();
@@ -196,15 +189,19 @@ fn placed(problem: Problem, in_query: [(&str, bool); 2]) -> Problem {
     Problem::invalid(problem.faults.into_iter().map(place).collect())
 }
 
-/// A worker deletes what it refused; what no worker ever saw is deleted here. Where nobody knows, it stays.
-async fn forget(shared: &Shared, object: &str, error: &arborgate_bus::CallError) {
-    use arborgate_bus::{CallError, RequestError};
+/// An upload becomes a version. A worker deletes what it refused; what no worker ever saw is deleted here. Where nobody knows,
+/// it stays.
+async fn register(shared: &Shared, question: &Register, meta: Meta) -> Result<Registered, Problem> {
+    let error = match shared.inference.call(question, None, meta).await {
+        Ok(registered) => return Ok(registered),
+        Err(error) => error,
+    };
     let never_seen = matches!(
         error,
         CallError::Unreached { source: RequestError::NoResponders { .. } | RequestError::Full { .. }, .. }
     );
-    if never_seen && let Err(error) = shared.objects.delete(object).await {
-        let error: StoreError = error;
+    if never_seen && let Err(error) = shared.objects.delete(&question.object).await {
         tracing::warn!(%error, "an upload that nobody took could not be deleted");
     }
+    Err(error.into())
 }

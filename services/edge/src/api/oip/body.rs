@@ -12,7 +12,7 @@ use poem_openapi::registry::{
 use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions};
 
-use super::shown::{IndexRequest, InferAnswer, InferRequest, LoadRequest};
+use super::schemas::{IndexRequest, InferAnswer, InferRequest, LoadRequest};
 use crate::front::admitted::Anybody;
 use crate::front::body;
 use crate::front::coding::{self, Coding};

@@ -3,6 +3,7 @@
 
 mod body;
 mod length;
+mod schemas;
 mod shown;
 
 use std::time::Instant;
@@ -13,10 +14,8 @@ use poem_openapi::param::{Header, Path};
 
 use self::body::{IndexBody, InferBody, Inferred, LoadBody};
 use self::length::JsonBytes;
-use self::shown::{
-    Health, IndexedView, Instances, ModelMetadataView, ModelNames, ModelReady, Predictions, ServerMetadataView,
-    StatisticsView,
-};
+use self::schemas::{Instances, Predictions};
+use self::shown::{Health, IndexedView, ModelMetadataView, ModelNames, ModelReady, ServerMetadataView, StatisticsView};
 use super::payload::{RawJson, Rendered, State};
 use super::{Shared, Tag};
 use crate::front::admitted::Admitted;

@@ -2,8 +2,11 @@
 //! where.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod changed;
+#[path = "../common/mod.rs"]
 mod common;
-#[path = "common/pickler.rs"]
+mod histograms;
+#[path = "../common/pickler.rs"]
 mod pickler;
 
 use arborgate_forest::{Compiled, Error, Limits, Model, Options, Output, PredictError};
@@ -238,143 +241,6 @@ fn columns_can_not_be_copied_without_end() {
     assert!(matches!(Model::read(&bytes, &limits.into()), Err(Error::Limit { .. })));
 }
 
-type HistNode = (f64, i64, f64, u8, u32, u32, u8, u8, u32);
-
-/// Value, feature, threshold, missing left, left, right, leaf, categorical, bitset.
-const HIST: [HistNode; 5] = [
-    (0.0, 0, 0.5, 1, 1, 2, 0, 0, 0),
-    (1.0, 0, 0.0, 0, 0, 0, 1, 0, 0),
-    (0.0, 1, 0.0, 1, 3, 4, 0, 1, 0),
-    (2.0, 0, 0.0, 0, 0, 0, 1, 0, 0),
-    (3.0, 0, 0.0, 0, 0, 0, 1, 0, 0),
-];
-
-fn record(names: &[(&str, &'static str)]) -> (Py, usize) {
-    let sizes = |kind: &str| kind[1..].parse::<i64>().unwrap();
-    let mut at = 0;
-    let mut fields = Vec::new();
-    for (name, kind) in names {
-        let order = if *kind == "u1" { "|" } else { "<" };
-        fields.push((*name, Py::Tuple(vec![dtype(kind, order), Py::Int(at)])));
-        at += sizes(kind);
-    }
-    let size = usize::try_from(at).unwrap();
-    let plain = reduce(Py::Global("numpy", "dtype"), vec![text(&format!("V{at}")), Py::Bool(false), Py::Bool(true)]);
-    let names = Py::Tuple(names.iter().map(|(name, _)| text(name)).collect());
-    let state = vec![Py::Int(3), text("|"), Py::None, names, dict(&fields), Py::Int(at), Py::Int(1), Py::Int(16)];
-    (build(plain, Py::Tuple(state)), size)
-}
-
-const FIELDS: [(&str, &str); 13] = [
-    ("value", "f8"),
-    ("count", "u4"),
-    ("feature_idx", "i8"),
-    ("num_threshold", "f8"),
-    ("missing_go_to_left", "u1"),
-    ("left", "u4"),
-    ("right", "u4"),
-    ("gain", "f8"),
-    ("depth", "u4"),
-    ("is_leaf", "u1"),
-    ("bin_threshold", "u1"),
-    ("is_categorical", "u1"),
-    ("bitset_idx", "u4"),
-];
-
-fn hist(nodes: &[HistNode], fields: &[(&str, &'static str)], changes: &[(&'static str, Py)]) -> Py {
-    let (dtype_of_nodes, size) = record(fields);
-    let mut bytes = Vec::new();
-    for (value, feature, threshold, missing, left, right, leaf, categorical, bitset) in nodes {
-        let words = [
-            value.to_le_bytes().to_vec(),
-            7_u32.to_le_bytes().to_vec(),
-            feature.to_le_bytes().to_vec(),
-            threshold.to_le_bytes().to_vec(),
-            vec![*missing],
-            left.to_le_bytes().to_vec(),
-            right.to_le_bytes().to_vec(),
-            vec![0; 12],
-            vec![*leaf, 0, *categorical],
-            bitset.to_le_bytes().to_vec(),
-        ];
-        bytes.extend(words.concat());
-    }
-    bytes.resize(nodes.len() * size, 0);
-    let count = i64::try_from(nodes.len()).unwrap();
-    let bits: Vec<u8> = (0..8_u32).flat_map(|word| if word == 0 { 2_u32 } else { 0 }.to_le_bytes()).collect();
-    let state = dict(&[
-        ("nodes", array(dtype_of_nodes, &[count], false, Py::Bytes(bytes))),
-        ("binned_left_cat_bitsets", Py::None),
-        ("raw_left_cat_bitsets", array(dtype("u4", "<"), &[1, 8], false, Py::Bytes(bits))),
-    ]);
-    let predictor = build(
-        Py::NewObj(Box::new(Py::Global("sklearn.ensemble._hist_gradient_boosting.predictor", "TreePredictor"))),
-        state,
-    );
-    let mapper = object(
-        "sklearn.ensemble._hist_gradient_boosting.binning",
-        "_BinMapper",
-        &[
-            ("is_categorical_", array(dtype("u1", "|"), &[2], false, Py::Bytes(vec![0, 1]))),
-            ("bin_thresholds_", Py::List(vec![floats(&[0.5]), floats(&[0.0, 1.0, 2.0])])),
-        ],
-    );
-    let loss = Py::NewObj(Box::new(Py::Global("sklearn._loss.loss", "HalfSquaredError")));
-    let entries = [
-        ("n_features_in_", Py::Int(2)),
-        ("_preprocessor", Py::None),
-        ("_loss", build(loss, dict(&[]))),
-        ("_bin_mapper", mapper),
-        ("_baseline_prediction", floats(&[10.0])),
-        ("_predictors", Py::List(vec![Py::List(vec![predictor])])),
-    ];
-    let module = "sklearn.ensemble._hist_gradient_boosting.gradient_boosting";
-    object(module, "HistGradientBoostingRegressor", &with(&entries, changes))
-}
-
-#[test]
-fn predictors_are_checked() {
-    let model = Compiled::new(&read(&hist(&HIST, &FIELDS, &[])).unwrap()).unwrap();
-    let rows = ndarray::arr2(&[[0.5, 0.0], [1.0, 1.0], [1.0, 2.0], [1.0, 9.0], [1.0, f64::NAN], [f64::NAN, 0.0]]);
-    assert_eq!(predict(&model, rows.view()).unwrap().column(0).to_vec(), [11.0, 12.0, 13.0, 12.0, 12.0, 11.0]);
-
-    let nodes = |change: fn(&mut [HistNode; 5])| {
-        let mut nodes = HIST;
-        change(&mut nodes);
-        hist(&nodes, &FIELDS, &[])
-    };
-    refused(&nodes(|n| n[2].4 = 0), "has two parents, or is its own ancestor");
-    refused(&nodes(|n| n[2].5 = 3), "has two parents, or is its own ancestor");
-    refused(&nodes(|n| n[2].5 = 9), "is a child but there are only 5 nodes");
-    refused(&nodes(|n| n[2].5 = u32::MAX), "is a child but there are only 5 nodes");
-    refused(&nodes(|n| n[0].6 = 1), "is reached from nowhere");
-    refused(&nodes(|n| n[0].2 = f64::NAN), "has NaN as its threshold");
-    refused(&nodes(|n| n[0].1 = 2), "splits on feature 2, of 2");
-    refused(&nodes(|n| n[0].1 = -1), "node 0 has a number that is none here");
-    refused(&nodes(|n| n[0].1 = i64::MAX), "node 0 has a number that is none here");
-    refused(&nodes(|n| n[2].1 = 0), "splits on categories of a feature that has none");
-    refused(&nodes(|n| n[2].8 = 1), "asks for a set that is not there");
-    refused(&nodes(|n| n[4].0 = f64::INFINITY), "node 4 holds what is no finite number");
-    refused(&hist(&[], &FIELDS, &[]), "a tree has a root");
-    refused(&hist(&HIST, &FIELDS[..12], &[]), "which scikit-learn's predictors are not");
-    let mut fields = FIELDS;
-    fields[0].1 = "f4";
-    refused(&hist(&HIST, &fields, &[]), "which scikit-learn's predictors are not");
-    let change = |name, value| hist(&HIST, &FIELDS, &[(name, value)]);
-    refused(&change("_baseline_prediction", floats(&[1.0, 2.0])), "is not 1 finite numbers");
-    refused(&change("_baseline_prediction", Py::Float(f64::NAN)), "is not 1 finite numbers");
-    refused(&change("_predictors", Py::List(vec![])), "is empty");
-    refused(&change("_predictors", Py::List(vec![Py::List(vec![])])), "has not 1 trees at place 0");
-    refused(&change("_loss", Py::None), "is None where a loss of scikit-learn was expected");
-    let loss = build(Py::NewObj(Box::new(Py::Global("sklearn._loss.loss", "HalfBinomialLoss"))), dict(&[]));
-    refused(&change("_loss", loss), "is no loss for 1 classes");
-    refused(&change("_preprocessor", Py::Int(1)), "where a ColumnTransformer was expected");
-    refused(&change("n_features_in_", Py::Int(3)), "is_categorical_");
-    let limits = Limits { max_nodes: 4, ..Limits::default() };
-    let bytes = pickle(&hist(&HIST, &FIELDS, &[]));
-    assert!(matches!(Model::read(&bytes, &limits.into()), Err(Error::Limit { .. })));
-}
-
 #[test]
 fn an_initial_estimator_that_predicts_is_refused() {
     let loss = build(Py::NewObj(Box::new(Py::Global("sklearn._loss.loss", "HalfSquaredError"))), dict(&[]));
@@ -395,64 +261,4 @@ fn an_initial_estimator_that_predicts_is_refused() {
     refused(&boosted(&[("estimators_", objects(&[0, 1], vec![]))]), "is empty");
     let old = build(Py::NewObj(Box::new(Py::Global("sklearn.ensemble._gb_losses", "BinomialDeviance"))), dict(&[]));
     refused(&boosted(&[("_loss", old)]), "is none that scikit-learn 1.9 has");
-}
-
-/// Reads; what reads must predict as the obvious walk does, or refuse the row.
-fn exercise(bytes: &[u8]) -> bool {
-    let limits = Options::from(Limits { max_bytes: 1 << 24, ..Limits::default() });
-    let Ok(model) = Model::read(bytes, &limits) else { return false };
-    let compiled = Compiled::new(&model).unwrap();
-    let row: Vec<f64> = (0..model.n_features()).map(|feature| feature as f64 * 0.7 - 1.0).collect();
-    let rows = ndarray::ArrayView1::from(&row[..]).insert_axis(ndarray::Axis(0));
-    let mut margins = Array2::zeros((1, compiled.margins_width()));
-    if compiled.margins(rows, margins.view_mut()).is_ok() {
-        let expected: Vec<u64> = naive::margins(&model, &row).iter().map(|m| m.to_bits()).collect();
-        assert_eq!(margins.row(0).mapv(f64::to_bits).to_vec(), expected);
-        predict(&compiled, rows).unwrap();
-    }
-    true
-}
-
-/// Files of every kind, not compressed.
-fn plain() -> Vec<Vec<u8>> {
-    use std::io::Read;
-    let kinds = ["gb_rare", "hgb_categories.", "hgb_text", "if_subsets", "pipe_strict", "pipe_text.", "pipe_constant"];
-    let of_kind = |case: &common::reference::Case| kinds.iter().any(|kind| case.facts.file.starts_with(kind));
-    let decompressed = |case: common::reference::Case| {
-        let mut plain = Vec::new();
-        let bytes = &case.bytes[..];
-        match case.path.extension().unwrap().to_str().unwrap() {
-            "z" => flate2::read::ZlibDecoder::new(bytes).read_to_end(&mut plain).unwrap(),
-            "gz" => flate2::read::GzDecoder::new(bytes).read_to_end(&mut plain).unwrap(),
-            "bz2" => bzip2::read::BzDecoder::new(bytes).read_to_end(&mut plain).unwrap(),
-            "xz" => lzma_rust2::XzReader::new(bytes, true).read_to_end(&mut plain).unwrap(),
-            _ => return None,
-        };
-        Some(plain)
-    };
-    cases("sklearn_boosting").into_iter().filter(of_kind).filter_map(decompressed).collect()
-}
-
-#[test]
-fn files_cut_off_are_refused() {
-    for bytes in plain() {
-        assert!(exercise(&bytes));
-        for end in (0..bytes.len()).step_by(bytes.len() / 60).chain([bytes.len() - 1]) {
-            assert!(!exercise(&bytes[..end]), "cut off at {end} reads");
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
-    #[test]
-    fn changed_files_do_no_harm(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
-        for mut bytes in plain() {
-            for (at, to) in &changes {
-                let at = at.index(bytes.len());
-                bytes[at] = *to;
-            }
-            exercise(&bytes);
-        }
-    }
 }
