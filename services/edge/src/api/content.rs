@@ -3,10 +3,10 @@
 
 use std::marker::PhantomData;
 
-use arborgate_contracts::{ErrorCode, ServiceError};
+use arborgate_contracts::ServiceError;
 use arborgate_tables::Frame;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, header};
 use poem::{IntoResponse, Response};
 use poem_openapi::registry::{
     MetaMediaType, MetaRequest, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry,
@@ -34,12 +34,10 @@ fn content_type(form: Form) -> &'static str {
 
 /// Of which form a body is; 415 if of none.
 fn form_of(headers: &HeaderMap) -> Result<Form, Problem> {
-    let sent = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = sent.split(';').next().unwrap_or_default().trim();
-    FORMS.into_iter().find(|form| essence.eq_ignore_ascii_case(content_type(*form))).ok_or_else(|| {
+    let sent = body::media_type(headers);
+    FORMS.into_iter().find(|form| sent.eq_ignore_ascii_case(content_type(*form))).ok_or_else(|| {
         let [json, csv, arrow] = FORMS.map(content_type);
-        let detail = format!("this operation reads {json}, {csv} and {arrow}; say which in 'Content-Type'");
-        Problem::new(ErrorCode::BadRequest, detail).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+        body::unsupported(format!("this operation reads {json}, {csv} and {arrow}; say which in 'Content-Type'"))
     })
 }
 

@@ -22,15 +22,23 @@ pub struct BodyLimits {
     pub timeout: Duration,
 }
 
-/// Whether the content type is `wanted`, with whatever parameters; 415 when it is not.
+/// The media type that a body is said to be of, without its parameters; empty where none is said.
+pub fn media_type(headers: &HeaderMap) -> &str {
+    let sent = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    sent.split(';').next().unwrap_or_default().trim()
+}
+
+/// 415.
+pub fn unsupported(detail: String) -> Problem {
+    Problem::new(ErrorCode::BadRequest, detail).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+}
+
+/// Whether a body is said to be of the type `wanted`; 415 when it is not.
 pub fn check_type(headers: &HeaderMap, wanted: &str) -> Result<(), Problem> {
-    let sent = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = sent.and_then(|text| text.split(';').next()).map(str::trim);
-    if essence.is_some_and(|essence| essence.eq_ignore_ascii_case(wanted)) {
+    if media_type(headers).eq_ignore_ascii_case(wanted) {
         return Ok(());
     }
-    let detail = format!("this operation reads {wanted}; send 'Content-Type: {wanted}'");
-    Err(Problem::new(ErrorCode::BadRequest, detail).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE))
+    Err(unsupported(format!("this operation reads {wanted}; send 'Content-Type: {wanted}'")))
 }
 
 /// Reads a body whole, and unpacks it; the limit holds before and after.

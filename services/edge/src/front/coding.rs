@@ -8,7 +8,7 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 use flate2::write::{GzEncoder, ZlibEncoder};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, header};
 
 use super::problem::Problem;
 
@@ -105,7 +105,7 @@ pub fn quality(entry: &str) -> (&str, f32) {
 
 fn unknown() -> Problem {
     let detail = "a body may be packed by 'Content-Encoding: gzip', 'zstd' or 'deflate', once, or not at all";
-    Problem::new(ErrorCode::BadRequest, detail).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+    super::body::unsupported(detail.to_owned())
 }
 
 /// A body unpacked, of at most `limit` bytes; 413 if it has more. Not on an async thread: a small body may become a large one.
@@ -188,6 +188,8 @@ fn pack(body: &[u8], coding: Coding) -> std::io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    use http::StatusCode;
 
     use super::*;
 

@@ -1,13 +1,13 @@
 //! Files of rows: what they are by their content types, and one on its way in.
 
-use arborgate_contracts::ErrorCode;
 use arborgate_contracts::jobs::FileKind;
-use http::{HeaderMap, StatusCode, header};
+use http::HeaderMap;
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
 use crate::front::admitted::Anybody;
+use crate::front::body;
 use crate::front::problem::Problem;
 use crate::jobs::Range;
 use crate::upload::Upload;
@@ -21,13 +21,12 @@ pub(super) const TYPES: [(FileKind, &str); 4] = [
 ];
 
 pub(super) fn kind_of(headers: &HeaderMap) -> Result<FileKind, Problem> {
-    let sent = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = sent.split(';').next().unwrap_or_default().trim();
-    let found = TYPES.into_iter().find(|(_, name)| essence.eq_ignore_ascii_case(name));
+    let sent = body::media_type(headers);
+    let found = TYPES.into_iter().find(|(_, name)| sent.eq_ignore_ascii_case(name));
     found.map(|(kind, _)| kind).ok_or_else(|| {
         let [csv, parquet, arrow, npy] = TYPES.map(|(_, name)| name);
-        let detail = format!("this operation reads {csv}, {parquet}, {arrow} and {npy}; say which in 'Content-Type'");
-        Problem::new(ErrorCode::BadRequest, detail).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+        let all = format!("{csv}, {parquet}, {arrow} and {npy}");
+        body::unsupported(format!("this operation reads {all}; say which in 'Content-Type'"))
     })
 }
 

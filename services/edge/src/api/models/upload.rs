@@ -11,7 +11,7 @@ use arborgate_contracts::signature::GivenSignature;
 use arborgate_contracts::{ErrorCode, Fault};
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt, stream};
-use http::{StatusCode, header};
+use http::header;
 use multer::{Field, Multipart};
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, Registry};
@@ -19,8 +19,8 @@ use poem_openapi::types::multipart::Upload as File;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, Multipart as Form};
 use serde::de::DeserializeOwned;
 
-use crate::front::pointer;
 use crate::front::problem::Problem;
+use crate::front::{body, pointer};
 use crate::upload::{self, Upload};
 
 /// Bytes of the part that says what the model is like.
@@ -263,8 +263,7 @@ impl<'a> ApiExtractor<'a> for Artifact {
         body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let sent = request.header(header::CONTENT_TYPE.as_str()).unwrap_or_default();
-        let essence = sent.split(';').next().unwrap_or_default().trim();
+        let essence = body::media_type(request.headers());
         if essence.eq_ignore_ascii_case(OCTETS) {
             let source = Source::Body(Upload::of(request, body)?);
             return Ok(Self { signature: GivenSignature::default(), provenance: None, source });
@@ -273,7 +272,7 @@ impl<'a> ApiExtractor<'a> for Artifact {
             return Ok(Box::pin(Self::of_form(request, body)).await?);
         }
         let detail = format!("this operation reads {OCTETS} and {FORM}; say which in 'Content-Type'");
-        Err(Problem::new(ErrorCode::BadRequest, detail).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE).into())
+        Err(body::unsupported(detail).into())
     }
 }
 

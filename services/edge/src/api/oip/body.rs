@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use arborgate_contracts::ErrorCode;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use poem::{IntoResponse, Response};
 use poem_openapi::registry::{
     MetaMediaType, MetaRequest, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry,
@@ -24,8 +24,10 @@ const LENGTH: HeaderName = HeaderName::from_static("inference-header-content-len
 
 /// Whether the body's type is one that the protocol's clients send; most send none.
 fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(sent) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
-    let essence = sent.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if !headers.contains_key(header::CONTENT_TYPE) {
+        return Ok(());
+    }
+    let essence = body::media_type(headers);
     if essence.eq_ignore_ascii_case(JSON) && headers.get(LENGTH).is_some_and(|length| length == "0") {
         let detail = "Inference-Header-Content-Length: 0 says that the body is raw, and its Content-Type that it is JSON; \
                       send a raw body as application/octet-stream";
@@ -34,8 +36,9 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     if [JSON, BINARY].iter().any(|known| essence.eq_ignore_ascii_case(known)) {
         return Ok(());
     }
-    let detail = format!("this operation reads {JSON} and {BINARY}; send one of them as 'Content-Type', or none");
-    Err(Problem::new(ErrorCode::BadRequest, detail).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE))
+    Err(body::unsupported(format!(
+        "this operation reads {JSON} and {BINARY}; send one of them as 'Content-Type', or none"
+    )))
 }
 
 fn binary(description: &'static str) -> MetaMediaType {
