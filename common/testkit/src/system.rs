@@ -146,11 +146,20 @@ impl System {
     /// # Errors
     /// The CA can not be read.
     pub fn trust(&mut self) -> io::Result<()> {
-        let ca = reqwest::Certificate::from_pem_bundle(&std::fs::read(self.ca())?).map_err(io::Error::other)?;
-        let client = reqwest::Client::builder().tls_certs_only(ca).redirect(reqwest::redirect::Policy::none());
-        self.client = client.build().map_err(io::Error::other)?;
+        self.client = self.new_client()?;
         self.tokens = Mutex::default();
         Ok(())
+    }
+
+    /// A client with connections of its own, as [`System::client`] else: for what may cost it its connection, which others
+    /// share.
+    ///
+    /// # Errors
+    /// The CA can not be read.
+    pub fn new_client(&self) -> io::Result<reqwest::Client> {
+        let ca = reqwest::Certificate::from_pem_bundle(&std::fs::read(self.ca())?).map_err(io::Error::other)?;
+        let client = reqwest::Client::builder().tls_certs_only(ca).redirect(reqwest::redirect::Policy::none());
+        client.build().map_err(io::Error::other)
     }
 
     /// Which bus.
