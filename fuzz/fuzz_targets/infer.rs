@@ -2,8 +2,8 @@
 //! bytes allow, every fault has its place, and rows that are read are read from binary as the same bits.
 #![no_main]
 
-#[path = "shared/memory.rs"]
-mod memory;
+#[path = "../../common/forest/tests/common/counting.rs"]
+mod counting;
 
 use std::sync::LazyLock;
 
@@ -56,7 +56,7 @@ fn bits(values: &[f64]) -> Vec<u64> {
 }
 
 fn read(body: &[u8], framing: Framing, signature: &Signature) {
-    let (outcome, peak) = memory::peak(|| rows_of(body, framing, signature));
+    let (outcome, peak) = counting::peak(|| rows_of(body, framing, signature));
     let most = MEMORY.0 * body.len() + MEMORY.1;
     assert!(peak <= most, "{peak} bytes of memory for a body of {}: {outcome:?}", body.len());
     match outcome {

@@ -1,23 +1,13 @@
 //! What reading allocates, counted by the allocator itself. One test, because the count is of the process.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::sync::atomic::Ordering;
-
 mod common;
 #[path = "common/counting.rs"]
 mod counting;
 
 use arborgate_forest::{Compiled, Model, Options};
 use common::onnx::{File, Held, Node, alone, bytes, classifier, floats, int, regressor, tensor, v5};
-use counting::{NOW, PEAK};
-
-/// The most that was allocated at one time within `work`.
-fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
-    let before = NOW.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
-    let result = work();
-    (result, PEAK.load(Ordering::Relaxed) - before)
-}
+use counting::peak;
 
 fn fixture(name: &str) -> Vec<u8> {
     std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/sklearn/1.9.1/").to_owned() + name).unwrap()

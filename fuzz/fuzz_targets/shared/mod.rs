@@ -1,7 +1,8 @@
 //! What every target does: reading takes memory within twenty times the input, and of a model that was read no row that it
 //! takes makes anything panic, and each size of batch and our own file give the same bits.
 
-mod memory;
+#[path = "../../../common/forest/tests/common/counting.rs"]
+mod counting;
 
 use arborgate_forest::{Compiled, Explainer, Limits, Model, Options, Output, Rounds};
 use ndarray::{Array2, ArrayView2, Axis};
@@ -22,7 +23,7 @@ const WIDTH: usize = 2_000;
 /// Reads it, within the memory that is promised.
 pub fn read(bytes: &[u8], rounds: Rounds) -> Option<Model> {
     let options = Options { limits: Limits { max_bytes: MAX_BYTES, ..Limits::default() }, rounds };
-    let (model, peak) = memory::peak(|| Model::read(bytes, &options));
+    let (model, peak) = counting::peak(|| Model::read(bytes, &options));
     let packed = [&b"\x78"[..], b"\x1f\x8b", b"BZ", b"\xfd7zXZ", b"\x5d\0", b"\x04\x22\x4d\x18"];
     let input = if packed.iter().any(|magic| bytes.starts_with(magic)) { MAX_BYTES } else { bytes.len() };
     let most = MEMORY.0 * input + if bytes.starts_with(b"\x80") { PICKLE } else { MEMORY.1 };

@@ -29,3 +29,11 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
+
+/// What `work` gives, and the bytes that were allocated at one time within it, at most, beside those before.
+pub fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = NOW.load(Ordering::Relaxed);
+    PEAK.store(before, Ordering::Relaxed);
+    let given = work();
+    (given, PEAK.load(Ordering::Relaxed).saturating_sub(before))
+}

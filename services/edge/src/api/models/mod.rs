@@ -123,7 +123,7 @@ impl Api {
         let is_held = shared.catalog.held(&model, &version, HELD_WITHIN).await;
         if promote.0 == Some(true) {
             // It was waited for; sent again, nothing is done but this.
-            held::one(&shared.catalog, &model, &version, Duration::ZERO).await?;
+            held::now(&shared.catalog, &model, &version).await?;
             let change = Change::Promote(version.clone());
             let question = ChangeRollout { model: model.clone(), change, changed_by: question.created_by };
             shared.inference.call(&question, None, meta).await?;
